@@ -1,0 +1,34 @@
+"""The small device helper: which device, and the widest float it has."""
+
+import resource
+import sys
+
+import torch
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def pick(name: str = "auto") -> torch.device:
+    """The device called `name`; `auto` takes cuda, then mps, then cpu.
+
+    Raises `ValueError` for an unknown name and `RuntimeError` for a device this machine lacks.
+    """
+    if name not in DEVICES:
+        raise ValueError(f"device is {name!r}; allowed: {', '.join(DEVICES)}")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    if not available[name]:
+        raise RuntimeError(f"device is {name!r}, but this machine has no {name}; use 'auto' or 'cpu'")
+    return torch.device(name)
+
+
+def widest_float(device: torch.device | str) -> torch.dtype:
+    """float64, or float32 on mps, which has nothing wider."""
+    return torch.float32 if torch.device(device).type == "mps" else torch.float64
+
+
+def peak_memory_gb() -> float:
+    """Largest resident size of this process so far, in GB (Linux and macOS)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e9 if sys.platform == "darwin" else 1e6)

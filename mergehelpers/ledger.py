@@ -1,0 +1,127 @@
+"""The claims ledger: what the papers claim, and what code that ran says about it.
+
+`Ledger.check` decides one claim inside a notebook. The cell's output carries the record, so that a
+rerun compares it, and `write_verdicts` gathers all records into `book/claims/verdicts.json`.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from IPython.display import display
+
+HOLDS, CORRECTED, FAILS, UNDECIDED = "holds", "holds, corrected", "fails", "not decidable here"
+MIME = "application/vnd.mergehelpers.verdict+json"
+CSS = {HOLDS: "holds", CORRECTED: "corrected", FAILS: "fails", UNDECIDED: "undecided"}
+
+
+@cache
+def claims() -> dict[str, dict]:
+    """All claims of the four papers by id, from `book/claims/claims.yml`."""
+    here = Path(__file__).parent
+    folder = next((f for f in (here / "claims", here.parent / "book" / "claims") if f.is_dir()), None)
+    if folder is None:
+        raise FileNotFoundError("claims.yml is neither in the installed package nor in book/claims/")
+    text = (folder / "claims.yml").read_text(encoding="utf-8")
+    return {claim["id"]: claim for claim in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One decided claim. `measured`, `expected` and `tolerance` are text, already rounded."""
+
+    id: str
+    chapter: int
+    verdict: str
+    measured: str
+    expected: str
+    tolerance: str
+    note: str
+
+    def __repr__(self):
+        tolerance = f" ({self.tolerance})" if self.tolerance else ""
+        return (f"{self.id}: {self.verdict.upper()} | measured {self.measured} | "
+                f"expected {self.expected}{tolerance} | {self.note}")
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        claim = claims()[self.id]
+        tolerance = f" <em>({escape(self.tolerance)})</em>" if self.tolerance else ""
+        html = (
+            f'<div class="verdict verdict-{CSS[self.verdict]}" id="{self.id}">'
+            f'<p><strong>{self.verdict}</strong> <code>{self.id}</code> · {escape(claim["where"])}</p>'
+            f'<p>{escape(claim["claim"])}</p>'
+            f"<p>Measured: {escape(self.measured)}. Expected: {escape(self.expected)}{tolerance}. {escape(self.note)}</p></div>"
+        )
+        return {"text/plain": repr(self), "text/html": html, MIME: asdict(self)}
+
+
+class Ledger:
+    """The verdicts of one chapter, as its cells decide them."""
+
+    def __init__(self, chapter: int):
+        self.chapter = chapter
+        self.verdicts: dict[str, Verdict] = {}
+
+    def check(
+        self, claim_id: str, holds: bool | None, *, measured: str, expected: str, note: str,
+        tolerance: str = "", corrected: bool = False,
+    ) -> None:
+        """Decide a claim and show the verdict; give it booleans that code has computed.
+
+        `holds` true: the claim stands as stated. `holds` false: it *fails*, or it *holds, corrected*
+        if `corrected`, the check of the correction that the note states, is true. `holds` None: not
+        decidable here; the note gives the command that would decide it. Raises `ValueError` for an
+        unknown claim, another chapter's claim, a second verdict or an empty text.
+        """
+        if claim_id not in claims() or claims()[claim_id]["chapter"] != self.chapter:
+            raise ValueError(f"{claim_id!r} is no claim of chapter {self.chapter} in claims.yml")
+        if claim_id in self.verdicts:
+            raise ValueError(f"{claim_id} has a verdict already")
+        for name, text in {"measured": measured, "expected": expected, "note": note}.items():
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"{claim_id}: {name} is {text!r}; give a text")
+        verdict = UNDECIDED if holds is None else HOLDS if holds else CORRECTED if corrected else FAILS
+        self.verdicts[claim_id] = Verdict(claim_id, self.chapter, verdict, measured, expected, tolerance, note)
+        display(self.verdicts[claim_id])
+
+    def missing(self) -> list[str]:
+        """Claims of this chapter without a verdict yet."""
+        return [i for i, claim in claims().items() if claim["chapter"] == self.chapter and i not in self.verdicts]
+
+    def table(self) -> pd.DataFrame:
+        """One row a decided claim, in the order of the paper."""
+        rows = [(i, claim["where"], self.verdicts[i].verdict, self.verdicts[i].measured, self.verdicts[i].expected)
+                for i, claim in claims().items() if i in self.verdicts]
+        return pd.DataFrame(rows, columns=["claim", "where", "verdict", "measured", "expected"]).set_index("claim")
+
+
+def records(notebook: Path) -> list[dict]:
+    """The records stored in one notebook's outputs, in order."""
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    outputs = (output for cell in cells for output in cell.get("outputs", []))
+    return [output["data"][MIME] for output in outputs if MIME in output.get("data", {})]
+
+
+def gather(notebooks: Iterable[Path]) -> dict[str, dict]:
+    """`{claim id: record}` over several notebooks; raises `ValueError` if a claim is decided twice."""
+    found: dict[str, dict] = {}
+    for notebook in sorted(notebooks):
+        for record in records(notebook):
+            if record["id"] in found:
+                raise ValueError(f"claim {record['id']} is decided twice, the second time in {notebook}")
+            found[record["id"]] = {key: value for key, value in record.items() if key != "id"}
+    return dict(sorted(found.items()))
+
+
+def write_verdicts(notebooks: Iterable[Path], path: Path) -> None:
+    """Write `gather(notebooks)` to `path` as JSON, by a temporary file and a rename."""
+    text = json.dumps(gather(notebooks), indent=1, ensure_ascii=False) + "\n"
+    temporary = Path(path).with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,77 @@
+"""What every stored chapter promises, read from the notebooks without running them."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module", params=PATHS, ids=lambda path: path.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=nbformat.NO_CONVERT)
+
+
+@pytest.fixture
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def names(cells):
+    return [cell.id for cell in cells]
+
+
+def test_the_contents_list_every_chapter():
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+    files = [chapter["file"] for part in parts for chapter in part["chapters"]]
+    assert [f for f in files if f.startswith("notebooks/")] == [f"notebooks/{path.stem}" for path in PATHS]
+
+
+def test_the_notebook_is_valid(notebook):
+    nbformat.validate(notebook)
+
+
+def test_one_cell_holds_the_parameters(code):
+    assert len([cell for cell in code if "parameters" in cell.metadata.get("tags", [])]) == 1
+
+
+def test_every_code_cell_was_run(code):
+    assert not names(cell for cell in code if cell.execution_count is None)
+
+
+def test_no_output_is_an_error_or_a_warning(code):
+    assert not names(
+        cell
+        for cell in code
+        for output in cell.outputs
+        if output.output_type == "error" or output.get("name") == "stderr"
+    )
+
+
+def test_every_image_has_alternative_text(code):
+    def has_image(cell):
+        return any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+
+    def alternative(cell):
+        return cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+
+    assert not names(cell for cell in code if has_image(cell) and len(alternative(cell)) < 20)
+
+
+def test_nothing_is_stored_that_differs_from_run_to_run(notebook):
+    assert not {"papermill", "widgets"} & set(notebook.metadata)
+    assert notebook.metadata.language_info == {"name": "python"}
+    assert not names(cell for cell in notebook.cells if {"execution", "papermill"} & set(cell.metadata))
+    assert not names(c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", []))
+
+
+def test_cell_ids_are_unique(notebook):
+    ids = names(notebook.cells)
+    assert len(set(ids)) == len(ids)
+
+
+def test_code_cells_fit_on_a_screen(code):
+    assert not names(cell for cell in code if len(cell.source.splitlines()) > 40)

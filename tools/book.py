@@ -1,0 +1,237 @@
+"""Execute, refresh, build and check the book. `make help` lists the usual ways to call this."""
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class BookError(Exception):
+    """A problem the caller can solve; its message is all they need to see."""
+
+
+# ------------------------------------------------------------------------------------- chapters
+
+def chapters(root: Path, prefix: str = "") -> list[Path]:
+    """The chapter notebooks in reading order, or those whose name starts with `prefix`."""
+    found = sorted((root / "notebooks").glob("*.ipynb"))
+    chosen = [path for path in found if path.name.startswith(prefix)]
+    if not chosen:
+        names = ", ".join(path.stem for path in found) or "none"
+        raise BookError(f"no chapter starts with '{prefix}'; chapters are: {names}")
+    return chosen
+
+
+def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
+    """Run chapters with papermill into `_build/executed/`, which then holds this run and no other."""
+    if params and not prefix:
+        raise BookError(f"parameters ({params}) belong to one chapter: name it, for example CHAPTER=01")
+    chosen = chapters(root, prefix)
+    folder = root / "_build" / "executed"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return [_execute_one(path, folder / path.name, root, params) for path in chosen]
+
+
+def _execute_one(source: Path, target: Path, root: Path, params: str) -> Path:
+    print(f"Executing {source.relative_to(root)}", flush=True)
+    partial = target.with_name(f"partial-{target.name}")
+    papermill = [sys.executable, "-m", "papermill", str(source), str(partial)]
+    options = ["--kernel", "python3", "--cwd", str(source.parent), *shlex.split(params)]
+    try:
+        if subprocess.run(papermill + options, cwd=root).returncode:
+            raise BookError(f"{source.name} did not run to its end: see the error above")
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+# --------------------------------------------------------------------------------------- refresh
+
+def refresh(path: Path) -> None:
+    """Re-execute the notebook at `path` and store its outputs, the same bytes on every run."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in _tags(cell)]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    with tqdm(total=len(code), desc=path.name, unit="cell") as progress:
+        client = NotebookClient(
+            notebook,
+            timeout=None,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(path.parent)}},
+            record_timing=False,
+            store_widget_state=False,
+            coalesce_streams=True,
+            on_cell_executed=lambda **_: progress.update(),
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            raise BookError(f"{path.name} did not run to its end:\n{error}") from error
+    for cell in code:
+        if any(output.get("name") == "stderr" for output in cell.outputs):
+            raise BookError(f"{path.name}: cell {cell.id} writes to stderr; remove the cause:\n{cell.source}")
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        cell.metadata.pop("papermill", None)
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        nbformat.write(notebook, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _tags(cell) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+# ------------------------------------------------------------------------------------------ HTML
+
+def html(root: Path, executed: bool = False) -> Path:
+    """Build the site into `_build/html`, warnings being errors; return its first page."""
+    site, built = _stage(root, executed), root / "_build" / "html"
+    # A page read earlier would not repeat its warnings, so every build starts from nothing.
+    for folder in (built, root / "_build" / ".doctrees"):
+        shutil.rmtree(folder, ignore_errors=True)
+    if _jupyter_book(site, root):
+        raise BookError("the HTML build failed: see the warnings above")
+    if loads := remote_loads(built):
+        raise BookError("these pages would not work offline:\n" + "\n".join(loads))
+    # Jupyter Book's own first page is a redirect to the root of the table of contents.
+    return built / "index.html"
+
+
+def links(root: Path) -> None:
+    """Try every link of the book; needs the network."""
+    if _jupyter_book(_stage(root, executed=False), root, "--builder", "linkcheck"):
+        raise BookError("some links are broken: see above")
+
+
+def _stage(root: Path, executed: bool) -> Path:
+    """Lay out what the site is made of in `_build/site`, apart from the rest of the repository."""
+    site = root / "_build" / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    ignore = shutil.ignore_patterns(".*", "__pycache__")
+    for folder in ("book", "notebooks"):
+        shutil.copytree(root / folder, site / folder, ignore=ignore)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy2(root / name, site)
+    if executed:
+        for path in (root / "_build" / "executed").glob("*.ipynb"):
+            shutil.copy2(path, site / "notebooks")
+    return site
+
+
+def _jupyter_book(site: Path, root: Path, *options: str) -> int:
+    program = Path(sys.executable).with_name("jupyter-book")
+    strict = ["-W", "-n", "--keep-going"]
+    command = [program, "build", site, "--path-output", root, *strict, *options]
+    return subprocess.run(command, cwd=root).returncode
+
+
+_REMOTE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
+_CSS_LOAD = re.compile(r"""(?:url\(|@import)\s*["']?\s*((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
+_LOADING_ATTRIBUTES = {
+    "script": {"src"}, "img": {"src", "srcset"}, "source": {"src", "srcset"}, "iframe": {"src"},
+    "embed": {"src"}, "audio": {"src"}, "video": {"src", "poster"}, "track": {"src"}, "object": {"data"},
+    "image": {"href", "xlink:href"}, "use": {"href", "xlink:href"},
+}
+# Other relations, such as canonical, name an address without loading it.
+_LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch",
+                  "manifest", "apple-touch-icon"}
+
+
+class _Loads(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.remote, self.in_style = [], False
+
+    def handle_starttag(self, tag, attributes):
+        self.in_style = tag == "style"
+        names = set(_LOADING_ATTRIBUTES.get(tag, ()))
+        if tag == "link" and _LOADING_LINKS & set((dict(attributes).get("rel") or "").lower().split()):
+            names = {"href"}
+        for name, value in attributes:
+            if name in names and _REMOTE.match(value or ""):
+                self.remote.append(f"<{tag} {name}={value}>")
+            elif name == "style":
+                self.remote += _CSS_LOAD.findall(value or "")
+
+    handle_startendtag = handle_starttag
+
+    def handle_data(self, data):
+        if self.in_style:
+            self.remote += _CSS_LOAD.findall(data)
+
+    def handle_endtag(self, tag):
+        self.in_style = False
+
+
+def remote_loads(site: Path) -> list[str]:
+    """Every script, stylesheet, font or image that a page of the built site takes from a host."""
+    found = []
+    for page in sorted(site.rglob("*.html")):
+        parser = _Loads()
+        parser.feed(page.read_text(encoding="utf-8"))
+        found += [f"{page.relative_to(site)}: {load}" for load in parser.remote]
+    for sheet in sorted(site.rglob("*.css")):
+        text = sheet.read_text(encoding="utf-8")
+        found += [f"{sheet.relative_to(site)}: {load}" for load in _CSS_LOAD.findall(text)]
+    return found
+
+
+# ---------------------------------------------------------------------------------- command line
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("execute", help="run chapters into _build/executed")
+    run.add_argument("--chapter", default="", help="the beginning of a chapter's name, such as 01")
+    run.add_argument("--params", default="", help='papermill options, such as "-p seed 1"')
+    build = commands.add_parser("html", help="build the site into _build/html")
+    build.add_argument("--executed", action="store_true", help="show the copies in _build/executed")
+    store = commands.add_parser("refresh", help="re-execute chapters and store their outputs")
+    store.add_argument("--chapter", default="", help="the beginning of a chapter's name, such as 01")
+    commands.add_parser("links", help="try every link (needs the network)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "execute":
+            execute(ROOT, options.chapter, options.params)
+        elif options.command == "html":
+            print(f"The book is at {html(ROOT, options.executed)}")
+        elif options.command == "refresh":
+            for path in chapters(ROOT, options.chapter):
+                refresh(path)
+            from mergehelpers.ledger import write_verdicts
+
+            write_verdicts(chapters(ROOT), ROOT / "book" / "claims" / "verdicts.json")
+        else:
+            links(ROOT)
+    except BookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
