@@ -106,11 +106,12 @@ def logits(stack: State, x: Tensor, f: Callable = F.relu) -> Tensor:
 
 def train(
     start: State, digits: Digits, tasks: Sequence[Sequence[int]], *, steps: int, lr: float, seed: int,
-    frozen: Sequence[str] = (), batch: int = 64, snapshots: Sequence[int] = (), label: str = "training",
+    frozen: Sequence[str] = (), batch: int = 64, snapshots: Sequence[int] = (), f: Callable = F.relu, label: str = "training",
 ) -> dict[int, State]:
     """Adam on each model of a stack; `{step: stack}` for every step in `snapshots` and the last one.
 
-    `tasks[m]` are the task indices that model m sees. Parameters named in `frozen` stay as they are.
+    `tasks[m]` are the task indices that model m sees, `f` is the activation. Parameters named in `frozen`
+    stay as they are.
     Adam works entry by entry, so a stack trains exactly as its models would one by one.
     """
     stack = {name: p.clone().requires_grad_(name not in frozen) for name, p in start.items()}
@@ -122,7 +123,7 @@ def train(
     for step in tqdm(range(1, steps + 1), desc=label, leave=False):
         image = torch.randint(len(labels), (len(tasks), batch), generator=generator)
         task = torch.stack([c[torch.randint(len(c), (batch,), generator=generator)] for c in choices])
-        out = logits(stack, inputs[task, image])
+        out = logits(stack, inputs[task, image], f)
         loss = F.cross_entropy(out.flatten(0, 1), labels[image].flatten(), reduction="sum") / batch
         optimiser.zero_grad()
         loss.backward()

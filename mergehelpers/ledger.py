@@ -51,12 +51,13 @@ class Verdict:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         claim = claims()[self.id]
-        tolerance = f" <em>({escape(self.tolerance)})</em>" if self.tolerance else ""
+        tolerance = f" ({escape(self.tolerance)})" if self.tolerance else ""
         html = (
             f'<div class="verdict verdict-{CSS[self.verdict]}" id="{self.id}">'
             f'<p><strong>{self.verdict}</strong> <code>{self.id}</code> · {escape(claim["where"])}</p>'
-            f'<p>{escape(claim["claim"])}</p>'
-            f"<p>Measured: {escape(self.measured)}. Expected: {escape(self.expected)}{tolerance}. {escape(self.note)}</p></div>"
+            f'<p><em>{escape(claim["claim"])}</em></p>'
+            f"<p><strong>Measured</strong> {escape(self.measured)}<br><strong>Expected</strong> {escape(self.expected)}{tolerance}</p>"
+            f"<p>{escape(self.note)}</p></div>"
         )
         return {"text/plain": repr(self), "text/html": html, MIME: asdict(self)}
 
@@ -76,13 +77,11 @@ class Ledger:
 
         `holds` true: the claim stands as stated. `holds` false: it *fails*, or it *holds, corrected*
         if `corrected`, the check of the correction that the note states, is true. `holds` None: not
-        decidable here; the note gives the command that would decide it. Raises `ValueError` for an
-        unknown claim, another chapter's claim, a second verdict or an empty text.
+        decidable here; the note gives the command that would decide it. Running a cell again replaces
+        its verdict. Raises `ValueError` for an unknown claim, another chapter's claim or an empty text.
         """
         if claim_id not in claims() or claims()[claim_id]["chapter"] != self.chapter:
             raise ValueError(f"{claim_id!r} is no claim of chapter {self.chapter} in claims.yml")
-        if claim_id in self.verdicts:
-            raise ValueError(f"{claim_id} has a verdict already")
         for name, text in {"measured": measured, "expected": expected, "note": note}.items():
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"{claim_id}: {name} is {text!r}; give a text")

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.ticker import NullFormatter
 
 # Okabe and Ito's colours: told apart with any common colour blindness.
 COLOURS = {"blue": "#0072B2", "orange": "#E69F00", "green": "#009E73", "red": "#D55E00",
@@ -28,6 +29,12 @@ def identity_line(ax, label: str = "equal") -> None:
     low = max(ax.get_xlim()[0], ax.get_ylim()[0])
     high = min(ax.get_xlim()[1], ax.get_ylim()[1])
     ax.plot([low, high], [low, high], color=COLOURS["grey"], linewidth=1, zorder=0, label=label)
+
+
+def decades_only(ax) -> None:
+    """On log axes, label the decades and leave the ticks between them bare: they collide on a phone."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())
 
 
 def show() -> None:
