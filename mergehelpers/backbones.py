@@ -75,8 +75,10 @@ class TransformersText:
 
 @contextmanager
 def _hooked(modules, hooks):
-    handles = [module.register_forward_hook(hook) for module, hook in zip(modules, hooks, strict=True)]
+    handles = []
     try:
+        for module, hook in zip(modules, hooks, strict=True):
+            handles.append(module.register_forward_hook(hook))
         yield
     finally:
         for handle in handles:

@@ -31,4 +31,4 @@ def widest_float(device: torch.device | str) -> torch.dtype:
 def peak_memory_gb() -> float:
     """Largest resident size of this process so far, in GB (Linux and macOS)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e9 if sys.platform == "darwin" else 1e6)
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e9

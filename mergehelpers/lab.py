@@ -114,6 +114,10 @@ def train(
     stay as they are.
     Adam works entry by entry, so a stack trains exactly as its models would one by one.
     """
+    if unknown := set(frozen) - start.keys():
+        raise ValueError(f"frozen names {sorted(unknown)} are no parameters; allowed: {', '.join(start)}")
+    if steps < 1 or not all(1 <= step <= steps for step in snapshots):
+        raise ValueError(f"steps is {steps}, snapshots {list(snapshots)}; allowed: 1 or more, snapshots within")
     stack = {name: p.clone().requires_grad_(name not in frozen) for name, p in start.items()}
     inputs, labels = digits.split("train")
     optimiser = torch.optim.Adam([p for p in stack.values() if p.requires_grad], lr=lr)
@@ -151,14 +155,18 @@ def average(stack: State, weights: Tensor | None = None) -> State:
     return {name: torch.tensordot(weights, p, 1).unsqueeze(0) for name, p in stack.items()}
 
 
-def accuracy(stack: State, digits: Digits, tasks: Sequence[int] | None = None, split: str = "test") -> Tensor:
+def accuracy(
+    stack: State, digits: Digits, tasks: Sequence[int] | None = None, split: str = "test", f: Callable = F.relu,
+) -> Tensor:
     """Share of right answers of every model on every task (or on `tasks`), (M, tasks)."""
     inputs, labels = digits.split(split)
     chosen = range(len(inputs)) if tasks is None else tasks
-    return torch.stack([(logits(stack, inputs[t]).argmax(-1) == labels).double().mean(1) for t in chosen], 1)
+    return torch.stack([(logits(stack, inputs[t], f).argmax(-1) == labels).double().mean(1) for t in chosen], 1)
 
 
-def own_accuracy(stack: State, digits: Digits, tasks: Sequence[int], split: str = "test") -> Tensor:
+def own_accuracy(
+    stack: State, digits: Digits, tasks: Sequence[int], split: str = "test", f: Callable = F.relu,
+) -> Tensor:
     """Share of right answers of model m on its own task `tasks[m]`, (M,)."""
     inputs, labels = digits.split(split)
-    return (logits(stack, inputs[list(tasks)]).argmax(-1) == labels).double().mean(1)
+    return (logits(stack, inputs[list(tasks)], f).argmax(-1) == labels).double().mean(1)

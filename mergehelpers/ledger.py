@@ -12,6 +12,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 from IPython.display import display
@@ -82,9 +83,12 @@ class Ledger:
         """
         if claim_id not in claims() or claims()[claim_id]["chapter"] != self.chapter:
             raise ValueError(f"{claim_id!r} is no claim of chapter {self.chapter} in claims.yml")
-        for name, text in {"measured": measured, "expected": expected, "note": note}.items():
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError(f"{claim_id}: {name} is {text!r}; give a text")
+        for name, decided in {"holds": holds, "corrected": corrected}.items():
+            if not isinstance(decided, (bool, np.bool_)) and (name, decided) != ("holds", None):
+                raise ValueError(f"{claim_id}: {name} is {decided!r}; give True or False, or None for an undecided `holds`")
+        for name, text in {"measured": measured, "expected": expected, "note": note, "tolerance": tolerance or "none"}.items():
+            if not isinstance(text, str) or not text.strip() or "\n" in text:
+                raise ValueError(f"{claim_id}: {name} is {text!r}; give a text of one line")
         verdict = UNDECIDED if holds is None else HOLDS if holds else CORRECTED if corrected else FAILS
         self.verdicts[claim_id] = Verdict(claim_id, self.chapter, verdict, measured, expected, tolerance, note)
         display(self.verdicts[claim_id])

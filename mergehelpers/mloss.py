@@ -123,12 +123,22 @@ def normalised_layer_mloss(h: Tensor, f: Callable, weights=None, eps: float = 1e
 
 def covariance(q: int, sigma: float | Sequence[float], rho: float = 0.0) -> Tensor:
     """Covariance of the q models' deviations: standard deviations `sigma`, one correlation `rho`."""
-    sigma = torch.as_tensor(sigma, dtype=torch.float64).expand(q)
-    if (sigma < 0).any():
-        raise ValueError(f"sigma is {sigma.tolist()}; a standard deviation is 0 or more")
+    sigma = torch.as_tensor(sigma, dtype=torch.float64)
+    if sigma.shape not in ((), (q,)):
+        raise ValueError(f"sigma has shape {tuple(sigma.shape)}; give one number, or one for each of {q} models")
+    if not ((sigma >= 0) & sigma.isfinite()).all():
+        raise ValueError(f"sigma is {sigma.tolist()}; a standard deviation is finite and 0 or more")
+    sigma = sigma.expand(q)
     if not (-1 / max(q - 1, 1) <= rho <= 1):
         raise ValueError(f"rho is {rho}; {q} models allow {-1 / max(q - 1, 1):.3g} to 1")
     return sigma.outer(sigma) * (rho + (1 - rho) * torch.eye(q, dtype=torch.float64))
+
+
+def _shift(q, shift):
+    mean = torch.zeros(q, dtype=torch.float64) if shift is None else torch.as_tensor(shift, dtype=torch.float64)
+    if mean.shape != (q,) or not mean.isfinite().all():
+        raise ValueError(f"shift is {mean.tolist()}; {q} models need {q} finite numbers")
+    return mean
 
 
 def spread(cov: Tensor, weights=None, shift=None) -> float:
@@ -138,9 +148,14 @@ def spread(cov: Tensor, weights=None, shift=None) -> float:
     covariance `cov` (q, q) and mean `shift` (q,). Needs weights >= 0 with sum 1.
     """
     alpha = _convex_weights(len(cov), weights)
-    mean = torch.zeros(len(cov), dtype=torch.float64) if shift is None else torch.as_tensor(shift, dtype=torch.float64)
+    mean = _shift(len(cov), shift)
     second = cov.double() + mean.outer(mean)
     return (alpha @ second.diagonal() - alpha @ second @ alpha).item()
+
+
+def _check_half_range(k):
+    if not 0 < k < math.inf:
+        raise ValueError(f"k is {k}; the half-range must be above 0 and finite")
 
 
 def expected_mloss(variation: float, k: float, v: float) -> float:
@@ -148,8 +163,9 @@ def expected_mloss(variation: float, k: float, v: float) -> float:
 
     Theorem of Chapter 1, for x uniform on (-k, k). `variation` is TV(f'), `v` is `spread(...)`.
     """
-    if not k > 0:
-        raise ValueError(f"k is {k}; the half-range must be above 0")
+    _check_half_range(k)
+    if not v >= 0:
+        raise ValueError(f"v is {v}; a spread is 0 or more")
     return variation * v / (4 * k)
 
 
@@ -159,10 +175,12 @@ def expected_mloss_relu(k: float, cov: Tensor, weights=None) -> float:
     sum_p alpha_p A(s_p) - A(s_mean), where A(s) = E relu(x + s Z) and s_mean is the standard deviation
     of the weighted mean deviation (Chapter 1).
     """
-    if not k > 0:
-        raise ValueError(f"k is {k}; the half-range must be above 0")
+    _check_half_range(k)
     alpha = _convex_weights(len(cov), weights)
     cov = cov.double()
+    if k > 40 * cov.diagonal().max().sqrt().item():
+        # The ends are out of reach: the limit is exact to rounding, and the difference below is not.
+        return expected_mloss(1.0, k, spread(cov, weights))
 
     def average_relu(variance: float) -> float:
         if variance <= 0:
@@ -191,6 +209,8 @@ class Estimate:
 
 def _square_root(cov: Tensor) -> Tensor:
     """R with R R^T = cov; by eigenvectors, because perfectly correlated models make cov singular."""
+    if not torch.isfinite(cov).all() or not torch.allclose(cov, cov.T):
+        raise ValueError(f"cov must be finite and symmetric, got {cov.tolist()}")
     values, vectors = torch.linalg.eigh(cov.double())
     if values.min() < -1e-9 * values.max().clamp(min=1):
         raise ValueError(f"cov is not a covariance: its smallest eigenvalue is {values.min():.3g}")
@@ -224,26 +244,30 @@ def monte_carlo(
     Works in chunks of `chunk` draws: memory does not grow with `draws`. With `sobol` the draws are
     sixteen independent scramblings of a Sobol sequence; their scatter gives the standard error.
     """
-    if not k > 0:
-        raise ValueError(f"k is {k}; the half-range must be above 0")
+    _check_half_range(k)
     if statistic not in STATISTICS:
         raise ValueError(f"statistic is {statistic!r}; allowed: {', '.join(STATISTICS)}")
     if isinstance(base, str) and base not in BASES:
         raise ValueError(f"base is {base!r}; allowed: {', '.join(BASES)} or a function")
-    if draws < 32:
-        raise ValueError(f"draws is {draws}; an estimate needs 32 or more")
+    for name, value, least in (("draws", draws, 32), ("chunk", chunk, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} is {value!r}; allowed: a whole number, {least} or more")
     dtype, q = widest_float(device), len(cov)
     root = _square_root(cov).to(device, dtype)
-    mean = torch.zeros(q) if shift is None else torch.as_tensor(shift)
-    mean = mean.to(device, dtype)
+    mean = _shift(q, shift).to(device, dtype)
     inverse = BASES[base] if isinstance(base, str) else base
+    edge = torch.finfo(dtype).eps
+
+    def inside(u: Tensor) -> Tensor:
+        """Keep u off 0 and 1, where an inverse distribution function may be infinite."""
+        return u.clamp(edge, 1 - edge)
 
     def values(u: Tensor, z: Tensor) -> Tensor:
-        h = k * inverse(u) + mean.unsqueeze(1) + root @ z
-        return STATISTICS[statistic](discrepancy(h, f, weights)).double()
+        h = k * inverse(inside(u)) + mean.unsqueeze(1) + root @ z
+        return STATISTICS[statistic](discrepancy(h, f, weights))
 
     if sobol:
-        return _sobol(values, q, draws, seed, chunk, device, dtype)
+        return _sobol(lambda u: values(u[0], torch.special.ndtri(inside(u[1:]))), q, draws, seed, chunk, device, dtype)
     generator = torch.Generator(device).manual_seed(seed)
     count, total, squares = 0, 0.0, 0.0
     while count < draws:
@@ -264,9 +288,8 @@ def _sobol(values, q, draws, seed, chunk, device, dtype, scramblings=16):
         engine = torch.quasirandom.SobolEngine(q + 1, scramble=True, seed=seed * scramblings + r)
         total = 0.0
         for start in range(0, n, chunk):
-            u = engine.draw(min(chunk, n - start), dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
-            u = u.to(device, dtype).T
-            total += values(u[0], torch.special.ndtri(u[1:])).sum().item()
+            u = engine.draw(min(chunk, n - start), dtype=dtype).to(device)
+            total += values(u.T).sum().item()
         means.append(total / n)
     means = torch.tensor(means, dtype=torch.float64)
     return Estimate(means.mean().item(), (means.std() / math.sqrt(scramblings)).item(), n * scramblings)

@@ -8,8 +8,8 @@ names the parameter, what was given and what is allowed.
 import ast
 import difflib
 import io
-import math
 import os
+import sys
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Float:
         return "a number" + above + _range(self.minimum, self.maximum)
 
     def check(self, value):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
             raise Wrong
         if self.above is not None and value <= self.above:
             raise Wrong
@@ -76,8 +76,7 @@ class Choice:
     def check(self, value):
         if not isinstance(value, str):
             raise Wrong
-        folder = self.folder_with and (Path(value).expanduser() / self.folder_with).is_file()
-        if value not in self.options and not folder:
+        if value not in self.options and not (self.folder_with and (_path(value) / self.folder_with).is_file()):
             raise Wrong
 
 
@@ -110,10 +109,20 @@ class OutputFolder:
             raise Wrong
         if not value:
             return
-        folder = Path(value).expanduser().absolute()
+        folder = _path(value)
         existing = next(p for p in (folder, *folder.parents) if p.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise Wrong(f"{existing} is not a folder this user can write")
+
+
+def _path(text):
+    """An absolute path; a text that no file system could hold is a wrong value."""
+    try:
+        path = Path(text).expanduser().absolute()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise Wrong(str(error)) from error
+    return path
 
 
 def _range(minimum, maximum):

