@@ -9,8 +9,6 @@ HF_HUB_OFFLINE ?= 1
 export HF_HUB_OFFLINE
 export TOKENIZERS_PARALLELISM := false
 export PYTHONHASHSEED := 0
-# Waiting threads sleep instead of spinning: many times faster when the machine has other work too.
-export OMP_WAIT_POLICY := passive
 # A "python3" kernel of the user's own must not shadow the environment's.
 export JUPYTER_PREFER_ENV_PATH := 1
 # Passed through the environment, so that quotes inside them survive.

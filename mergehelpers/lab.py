@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mergehelpers.states import State
 
@@ -124,7 +124,7 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     choices = [torch.as_tensor(list(t)) for t in tasks]
     kept = {}
-    for step in tqdm(range(1, steps + 1), desc=label, leave=False):
+    for step in tqdm(range(1, steps + 1), desc=label, leave=False, disable=None):  # only on a terminal
         image = torch.randint(len(labels), (len(tasks), batch), generator=generator)
         task = torch.stack([c[torch.randint(len(c), (batch,), generator=generator)] for c in choices])
         out = logits(stack, inputs[task, image], f)

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save
 from torch.nn.functional import cross_entropy, linear
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mergehelpers.suites import EXPERTS, SENTENCES, check_hash, load_minilm, sha256, write_atomically
 
