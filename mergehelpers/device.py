@@ -1,7 +1,8 @@
-"""The small device helper: which device, and the widest float it has."""
+"""The small device helper: which device, the widest float it has, a batch that fits, peak memory."""
 
 import resource
 import sys
+from collections.abc import Callable
 
 import torch
 
@@ -32,3 +33,14 @@ def peak_memory_gb() -> float:
     """Largest resident size of this process so far, in GB (Linux and macOS)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def backing_off(work: Callable[[int], object], batch: int):
+    """`work(batch)`, with half the batch each time memory runs out; the error passes when one input does not fit."""
+    while True:
+        try:
+            return work(batch)
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+            batch //= 2

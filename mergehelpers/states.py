@@ -1,57 +1,167 @@
-"""State-dict algebra: a model is a `dict[str, Tensor]`, and merging is arithmetic on such dicts."""
+"""State-dict algebra: a model is a `dict[str, Tensor]`, and merging is arithmetic on such dicts.
 
+Checkpoints are read from safetensors, or from `torch.save` files by a loader that runs no code.
+Only floating-point tensors merge; integer and boolean tensors (position ids, counters) keep the base's value.
+"""
+
+import json
+import os
+import pickle
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 State = dict[str, Tensor]
+SAFE, PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
+HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 
 
-def load(path: str | Path) -> State:
-    """Load a safetensors file; raises `FileNotFoundError`, or `ValueError` if the file is corrupt."""
+def load(source: str | Path) -> State:
+    """Load weights from a file, from a folder (one file, or shards with their index), or from a Hugging Face id.
+
+    Raises `FileNotFoundError` if there is nothing there, `ValueError` if a file is corrupt or holds code.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _load_folder(path)
+    if path.is_file() or path.suffix in SAFE + PICKLED:
+        return _load_file(path)
+    return _load_folder(hub_folder(str(source)))
+
+
+def save(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file under a temporary name, then rename it. Tied tensors are written twice."""
     path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        tensors = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
+        temporary.write_bytes(serialise(tensors, metadata=dict(metadata or {})))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _load_file(path):
     if not path.is_file():
         raise FileNotFoundError(f"no weights file at {path}")
+    if path.suffix not in SAFE + PICKLED:
+        raise ValueError(f"{path} is not a weights file; allowed: {', '.join(SAFE + PICKLED)}")
     try:
-        return load_file(path)
+        if path.suffix in SAFE:
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} is corrupt, or holds Python objects, which could run code; so it was not opened. Where you trust "
+            "it, load it with torch, take its state dict, and write that with safetensors.torch.save_file") from error
+    except OSError:
+        raise
+    except Exception as error:  # of any kind, where torch reads bytes that it did not write
+        raise ValueError(f"{path} is not a readable torch file: {error}") from error
+    content = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} does not hold a state dict (names with tensors)")
+    return dict(content)
 
 
-def check_compatible(states: Sequence[Mapping[str, Tensor]]) -> None:
-    """Raise one `ValueError` listing every key or shape in which the models differ from the first,
-    and every tensor that holds NaN or infinity."""
+def _load_folder(folder):
+    for suffix, whole in ((".safetensors", "model.safetensors"), (".bin", "pytorch_model.bin")):
+        if (folder / whole).is_file():
+            return _load_file(folder / whole)
+        index = folder / f"{whole}.index.json"
+        if index.is_file():
+            try:
+                shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{index} is not an index of shards") from error
+            return {key: value for shard in shards for key, value in _load_file(folder / shard).items()}
+    raise FileNotFoundError(f"{folder} holds no model.safetensors, no pytorch_model.bin, and no index of shards")
+
+
+def hub_folder(name: str, files: Sequence[str] = HUB_FILES) -> Path:
+    """The local copy of a Hugging Face model, downloaded when it is not there yet."""
+    from huggingface_hub import snapshot_download
+
+    with hub_errors(name):
+        folder = Path(snapshot_download(name, allow_patterns=list(files)))
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*files, "*.bin"]))
+    return folder
+
+
+@contextmanager
+def hub_errors(name: str):
+    """Turn a failed download into one `FileNotFoundError` that says how to work without a network.
+
+    What is wrong with a local folder is a `ValueError` that names it.
+    """
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if Path(name).expanduser().exists():
+            raise ValueError(f"{name} could not be read: {error}") from error
+        raise FileNotFoundError(
+            f"{name} is not a local folder, and the Hugging Face Hub gave no copy ({type(error).__name__}: {error}). With "
+            "no network, download it elsewhere, copy the folder here, and give its path; or use a bundled suite") from error
+
+
+def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None) -> None:
+    """Raise one `ValueError` listing all that forbids merging these models.
+
+    Compared with the first: missing and extra keys, shapes, dtypes, tensors tied in one model and
+    not in another; in every model: NaN and infinity. `names` are used in the report.
+    """
     if not states:
         raise ValueError("need at least one model, got none")
+    names = names or [f"model {i}" for i in range(len(states))]
     first, problems = states[0], []
-    for i, state in enumerate(states):
-        problems += [f"model {i} lacks {key}" for key in first.keys() - state.keys()]
-        problems += [f"model {i} has an extra {key}" for key in state.keys() - first.keys()]
-        for key in sorted(first.keys() & state.keys()):
-            if state[key].shape != first[key].shape:
-                problems.append(f"{key}: model {i} has shape {tuple(state[key].shape)}, "
-                                f"model 0 has {tuple(first[key].shape)}")
-            elif not torch.isfinite(state[key]).all():
-                problems.append(f"{key}: model {i} holds NaN or infinity")
+    for name, state in zip(names, states, strict=True):
+        problems += [f"{name} lacks {key}" for key in first.keys() - state.keys()]
+        problems += [f"{name} has an extra {key}" for key in state.keys() - first.keys()]
+        for key in first.keys() & state.keys():
+            mine, other = state[key], first[key]
+            if mine.shape != other.shape:
+                problems.append(f"{key}: {name} has shape {tuple(mine.shape)}, {names[0]} has {tuple(other.shape)}")
+            elif mine.dtype != other.dtype:
+                problems.append(f"{key}: {name} is {mine.dtype}, {names[0]} is {other.dtype}")
+            elif not torch.isfinite(mine).all():
+                problems.append(f"{key}: {name} holds NaN or infinity")
+        problems += [f"{a} and {b} are tied in {names[0]} but differ in {name}" for a, b in tied(first)
+                     if a in state and b in state and not torch.equal(state[a], state[b])]
     if problems:
         raise ValueError("these models cannot be merged:\n  " + "\n  ".join(sorted(problems)))
 
 
+def tied(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """Pairs of names that share one tensor in memory (tied weights), each with the first of its group."""
+    seen, pairs = {}, []
+    for key, value in state.items():
+        place = (value.data_ptr(), value.shape, value.stride())
+        if value.numel() and place in seen:
+            pairs.append((seen[place], key))
+        seen.setdefault(place, key)
+    return pairs
+
+
 def task_vector(base: Mapping[str, Tensor], expert: Mapping[str, Tensor]) -> State:
-    """The task vector: expert minus base, key by key."""
-    check_compatible([base, expert])
-    return {key: expert[key] - base[key] for key in base}
+    """The task vector: expert minus base, for every floating-point tensor."""
+    check_compatible([base, expert], ["base", "expert"])
+    return {key: expert[key] - value for key, value in base.items() if value.is_floating_point()}
 
 
 def apply(base: Mapping[str, Tensor], vector: Mapping[str, Tensor], scale: float = 1.0) -> State:
     """Base plus `scale` times a task vector; keys absent from `vector` keep the base's value."""
     if unknown := vector.keys() - base.keys():
         raise ValueError(f"the task vector has keys the base lacks: {sorted(unknown)}")
-    check_compatible([{key: base[key] for key in vector}, vector])
+    check_compatible([{key: base[key] for key in vector}, vector], ["base", "task vector"])
     return {key: base[key] + scale * vector[key] if key in vector else base[key] for key in base}
 
 
