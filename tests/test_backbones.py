@@ -1,145 +1,602 @@
-"""The text backbone: against transformers itself on MiniLM, and on a tiny random BERT made here."""
+"""The four kinds of network: each agrees with the library it comes from, on tiny random models and on MiniLM."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+import tiny
 import torch
-from torch.nn import functional as F
+from PIL import Image
+from torch.nn.functional import linear, normalize
 
-from mergehelpers import states
-from mergehelpers.backbones import TransformersText
+from mergehelpers import mloss, states, suites
+from mergehelpers.backbones import BertText, ClipVision, OpenClipVision, T5Text
+from mergehelpers.backbones.base import activation_name
+from mergehelpers.suites.data import Items
 
 TEXTS = ["the cat sat", "a dog", "the dog saw a cat and the cat sat", "a"]
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "the", "cat", "dog", "sat", "saw", "and"]
+SIZES = [(16, 16), (16, 19), (23, 16), (40, 21), (21, 40), (9, 13), (17, 33), (5, 5), (300, 200)]
+CLASSES, TEMPLATES = ["cat", "dog", "the cat"], ["a photo of {}", "the {} sat", "{}"]
+
+
+def open_clip(folder):
+    states.save(tiny.vit(), folder / "base.safetensors")
+    return OpenClipVision(architecture=tiny.VIT), folder / "base.safetensors", tiny.images(0, 5)[0]
+
+
+def clip(folder):
+    tiny.clip(folder)
+    return ClipVision(str(folder)), folder, tiny.images(0, 5, size=16)[0]
+
+
+def bert(folder):
+    tiny.bert(folder)
+    return BertText(str(folder), "pooler", max_length=16), folder, TEXTS
+
+
+def t5(folder):
+    tiny.t5(folder)
+    return T5Text(str(folder), max_length=16), folder, TEXTS
+
+
+MAKERS = {"open_clip": open_clip, "clip": clip, "bert": bert, "t5": t5}
+PREFIXES = {"open_clip": "visual.", "clip": "model.", "bert": "bert.", "t5": "transformer."}
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """Backbone and state of a random two-layer BERT, read from a folder like any model's."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+def all_made(tmp_path_factory):
+    """One of each kind: the backbone, the state it read from its own files, where these are, and raw inputs."""
+    out = {}
+    for kind, make in MAKERS.items():
+        backbone, source, inputs = make(tmp_path_factory.mktemp(kind))
+        state = backbone.adopt(backbone.read(str(source)), str(source))
+        out[kind] = SimpleNamespace(kind=kind, backbone=backbone, state=state, source=source, inputs=inputs)
+    return out
 
-    folder = tmp_path_factory.mktemp("tiny-bert")
-    vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(WORDS))
-    BertTokenizerFast(str(vocabulary)).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-        intermediate_size=24, max_position_embeddings=32, initializer_range=0.5,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return TransformersText(folder, max_length=16), states.load(folder / "model.safetensors")
+
+@pytest.fixture(params=MAKERS)
+def made(request, all_made):
+    return all_made[request.param]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    return tiny.pair(folder), str(folder / "pair.safetensors")
 
 
 @torch.no_grad()
-def encoded(backbone, state):
-    return backbone.encode(state, backbone.prepare(TEXTS))
+def encoded(made, state=None):
+    return made.backbone.encode(state or made.state, made.backbone.prepare(made.inputs))
 
 
-def test_a_folder_made_by_hand_is_a_backbone(tiny):
-    backbone, state = tiny
-    assert (backbone.width, backbone.activation) == (16, "gelu")
-    assert state.keys() == backbone.module.state_dict().keys()
-    assert encoded(backbone, state).shape == (4, 16)
+def close(a, b, atol=1e-5):
+    torch.testing.assert_close(a, b, rtol=0, atol=atol)
 
 
-def test_minilm_embeds_as_transformers_does(text4):
+def differ(a, b):
+    return (a - b).abs().max() > 0.01
+
+
+# Agreement with the libraries
+
+
+@torch.no_grad()
+def test_open_clip_images_are_encoded_as_by_open_clip(all_made):
+    from open_clip.transformer import VisionTransformer
+
+    made = all_made["open_clip"]
+    model = VisionTransformer(**tiny.VIT).eval()
+    model.load_state_dict(tiny.vit())
+    expected = model(made.backbone.prepare(made.inputs)["pixels"])
+    assert expected.shape == (5, made.backbone.width) and differ(expected[0], expected[1])
+    close(encoded(made), expected)
+
+
+@torch.no_grad()
+def test_clip_images_are_encoded_as_by_transformers(all_made):
+    from transformers import CLIPModel
+
+    made = all_made["clip"]
+    features = CLIPModel.from_pretrained(made.source).get_image_features(**pixel_values(made))
+    expected = getattr(features, "pooler_output", features)
+    assert expected.shape == (5, made.backbone.width) and differ(expected[0], expected[1])
+    close(encoded(made), expected)
+
+
+def pixel_values(made):
+    return {"pixel_values": made.backbone.prepare(made.inputs)["pixels"]}
+
+
+@torch.no_grad()
+def test_a_bert_classifier_is_its_pooled_embedding_and_its_head(all_made):
+    from transformers import BertForSequenceClassification
+
+    made = all_made["bert"]
+    model = BertForSequenceClassification.from_pretrained(made.source).eval()
+    raw = made.backbone.read(str(made.source))
+    expected = model(**made.backbone.prepare(TEXTS)).logits
+    assert differ(expected[0], expected[1])
+    close(linear(encoded(made), raw["classifier.weight"], raw["classifier.bias"]), expected)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "pooler"])
+@torch.no_grad()
+def test_padding_does_not_enter_the_pooling(all_made, pooling):
+    """One sentence at a time, there is none."""
+    from transformers import AutoTokenizer, BertModel
+
+    folder = all_made["bert"].source
+    backbone = BertText(str(folder), pooling)
+    state = backbone.adopt(backbone.read(str(folder)), str(folder))
+    model, tokenizer = BertModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    outs = [model(**tokenizer(text, return_tensors="pt", return_token_type_ids=False)) for text in TEXTS]
+    expected = {
+        "mean": [out.last_hidden_state[0].mean(0) for out in outs],
+        "cls": [out.last_hidden_state[0, 0] for out in outs],
+        "pooler": [out.pooler_output[0] for out in outs],
+    }
+    close(backbone.encode(state, backbone.prepare(TEXTS)), torch.stack(expected[pooling]))
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@torch.no_grad()
+def test_t5_scores_words_as_transformers_does(tmp_path, tied):
+    from transformers import T5ForConditionalGeneration
+
+    tiny.t5(tmp_path, tied=tied)
+    backbone = T5Text(str(tmp_path))
+    state = backbone.adopt(backbone.read(str(tmp_path)), str(tmp_path))
+    assert ("lm_head.weight" in state) == (not tied)
+    inputs = backbone.prepare(TEXTS)
+    model = T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
+    logits = model(**inputs, decoder_input_ids=torch.zeros(len(TEXTS), 1, dtype=torch.long)).logits[:, 0]
+    words = ["yes", "no", "cat"]
+    expected = logits[:, [len(tiny.SPECIAL) + tiny.WORDS.index(word) for word in words]]
+    assert differ(expected[0], expected[1])
+    close(linear(backbone.encode(state, inputs), **backbone.word_head(state, words)), expected)
+
+
+@torch.no_grad()
+def test_a_t5_that_transformers_wrote_anew_is_the_same_model(all_made, tmp_path):
+    from transformers import T5ForConditionalGeneration
+
+    made = all_made["t5"]
+    T5ForConditionalGeneration.from_pretrained(made.source).save_pretrained(tmp_path)
+    tiny.tokenizer(tmp_path)
+    backbone = T5Text(str(tmp_path))
+    state = backbone.adopt(backbone.read(str(tmp_path)), str(tmp_path))
+    inputs, words = backbone.prepare(TEXTS), ["yes", "no"]
+    close(linear(backbone.encode(state, inputs), **backbone.word_head(state, words)),
+          linear(encoded(made), **made.backbone.word_head(made.state, words)))
+
+
+def test_words_that_begin_alike_cannot_be_told_apart(all_made):
+    made = all_made["t5"]
+    with pytest.raises(ValueError, match="must differ in their first token, got cat, cat sat"):
+        made.backbone.word_head(made.state, ["cat", "cat sat"])
+
+
+@torch.no_grad()
+def test_clip_zero_shot_logits_are_those_of_transformers(all_made):
+    from transformers import AutoTokenizer, CLIPModel
+
+    made = all_made["clip"]
+    model, tokenizer = CLIPModel.from_pretrained(made.source).eval(), AutoTokenizer.from_pretrained(made.source)
+    tokens = tokenizer([f"a photo of {name}" for name in CLASSES], padding=True, return_tensors="pt",
+                       return_token_type_ids=False)
+    expected = model(**tokens, **pixel_values(made)).logits_per_image
+    assert differ(expected[0], expected[1]) and differ(expected[:, 0], expected[:, 1])
+    head = made.backbone.text_head(str(made.source), CLASSES, ["a photo of {}"])
+    close(linear(normalize(encoded(made), dim=-1), **head), expected)
+
+
+@torch.no_grad()
+def test_open_clip_zero_shot_logits_are_those_of_open_clip(pair):
+    import open_clip as library
+
+    model, source = pair
+    backbone = OpenClipVision("tiny-pair")
+    state = backbone.adopt(backbone.read(source), source)
+    pixels = backbone.prepare(tiny.images(0, 5)[0])
+    tokens = library.get_tokenizer("tiny-pair")([f"a {name}." for name in CLASSES])
+    images, texts, scale = model(pixels["pixels"], tokens)
+    expected = scale * images @ texts.T
+    assert differ(expected[0], expected[1]) and differ(expected[:, 0], expected[:, 1])
+    head = backbone.text_head(source, CLASSES, ["a {}."])
+    close(linear(normalize(backbone.encode(state, pixels), dim=-1), **head), expected)
+
+
+@torch.no_grad()
+def test_several_templates_are_averaged_as_directions(all_made, pair):
+    made, (_, source) = all_made["clip"], pair
+    for backbone, place in ((made.backbone, str(made.source)), (OpenClipVision("tiny-pair"), source)):
+        single = [backbone.text_head(place, CLASSES, [template])["weight"] for template in TEMPLATES]
+        mean = torch.stack([normalize(weight, dim=1) for weight in single]).mean(0)
+        head = backbone.text_head(place, CLASSES, TEMPLATES)
+        close(head["weight"], single[0].norm(dim=1, keepdim=True) * normalize(mean, dim=1))
+        assert differ(head["weight"], single[0]) and not head["bias"].any()
+
+
+def pictures(mode="RGB"):
+    generator = np.random.default_rng(0)
+    return [Image.fromarray(generator.integers(0, 256, (*size, 3), np.uint8)).convert(mode) for size in SIZES]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
+def test_images_are_prepared_as_by_transformers(all_made, mode):
+    """Its resizing and that of PIL round some values to a neighbouring grey level."""
+    from transformers import AutoImageProcessor
+
+    made = all_made["clip"]
+    processor = AutoImageProcessor.from_pretrained(made.source)
+    level = 1 / 255 / min(processor.image_std)
+    for picture in pictures(mode):
+        expected = processor(images=[picture], return_tensors="pt")["pixel_values"]
+        found = made.backbone.prepare([picture])["pixels"]
+        close(found, expected, atol=1.01 * level)
+        assert (found - expected).abs().mean() < 0.05 * level
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_images_are_prepared_as_by_open_clip(all_made, mode):
+    from open_clip import image_transform
+
+    backbone = all_made["open_clip"].backbone
+    mean, std = (tuple(value.flatten().tolist()) for value in (backbone.mean, backbone.std))
+    transform = image_transform(backbone.size, is_train=False, mean=mean, std=std)
+    for picture in pictures(mode):
+        close(backbone.prepare([picture])["pixels"][0], transform(picture))
+
+
+def test_arrays_and_pictures_are_prepared_alike(all_made):
+    backbone = all_made["open_clip"].backbone
+    for size in (8, 11):
+        colour, grey = tiny.images(0, 4, size=size)[0], tiny.images(0, 4, size=size)[0][..., 0]
+        for array, mode in ((colour, "RGB"), (grey, "L")):
+            as_pictures = backbone.prepare([Image.fromarray(each, mode) for each in array])["pixels"]
+            found = backbone.prepare(array)["pixels"]
+            assert found.shape == as_pictures.shape == (4, 3, 8, 8)
+            close(found, as_pictures)
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 8, 8, 3)), np.zeros((2, 64), np.uint8)], ids=["floats", "rows"])
+def test_arrays_that_are_no_images_are_refused(all_made, array):
+    with pytest.raises(ValueError, match=r"must be uint8, 0 to 255, of shape \(n, height, width\) .* this one is"):
+        all_made["open_clip"].backbone.prepare(array)
+
+
+def test_pretrained_weights_decide_between_quick_gelu_and_gelu(monkeypatch):
+    for name in ("normal_", "trunc_normal_", "uniform_", "kaiming_uniform_", "xavier_uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *args, **options: tensor)
+    for tag, activation in (("openai", "quick_gelu"), ("laion2b_s34b_b79k", "gelu")):
+        backbone = OpenClipVision("ViT-B-32", tag)
+        assert (backbone.activation, backbone.width, backbone.size) == (activation, 512, 224)
+
+
+# Reading checkpoints
+
+
+def test_all_tensors_come_under_the_networks_own_names(made):
+    assert made.state.keys() == made.backbone.names().keys()
+    raw = made.backbone.read(str(made.source))
+    for name, value in made.state.items():
+        assert value.dtype == torch.float32 and not value.requires_grad
+        stored = raw[name] if name in raw else raw[f"bert.{name}"]
+        assert torch.equal(value, stored)
+
+
+@pytest.mark.parametrize("module", ["", "module."])
+def test_a_prefix_may_be_there_or_not(made, module):
+    same(made, made.state)
+    same(made, {module + PREFIXES[made.kind] + name: value for name, value in made.state.items()})
+
+
+def same(made, raw, base=None):
+    found = made.backbone.adopt(raw, "a checkpoint", base)
+    assert found.keys() == made.state.keys()
+    assert all(torch.equal(found[name], value) for name, value in made.state.items())
+
+
+def test_of_a_whole_open_clip_model_the_visual_tower_is_taken(pair):
+    """The text tower has a `positional_embedding` of its own."""
+    model, source = pair
+    backbone = OpenClipVision("tiny-pair")
+    found = backbone.adopt(backbone.read(source), source)
+    for name, value in model.visual.state_dict().items():
+        assert torch.equal(found[name], value)
+
+
+def test_a_vision_tower_without_its_prefix_and_projection_takes_the_bases_projection(all_made, tmp_path):
+    from transformers import CLIPModel
+
+    made = all_made["clip"]
+    config = CLIPModel.from_pretrained(made.source).config.vision_config
+    for name, options in (("whole", {}), ("shards", {"max_shard_size": "4KB"})):
+        expert = tiny.clip_vision(tmp_path / name, config, **options)
+        raw = made.backbone.read(str(tmp_path / name))
+        found = made.backbone.adopt(raw, "the expert", made.state)
+        assert torch.equal(found["visual_projection.weight"], made.state["visual_projection.weight"])
+        pixels = pixel_values(made)
+        with torch.no_grad():
+            expected = expert(**pixels).pooler_output @ made.state["visual_projection.weight"].T
+        close(made.backbone.encode(found, {"pixels": pixels["pixel_values"]}), expected)
+        with pytest.raises(ValueError, match="expert does not fit the backbone ClipVision:\n  no visual_projection"):
+            made.backbone.adopt(raw, "the expert")
+
+
+def test_old_names_of_layer_norm_are_understood(all_made):
+    made = all_made["bert"]
+    old = {}
+    for name, value in made.state.items():
+        if "LayerNorm" in name:
+            name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        old[f"bert.{name}"] = value
+    assert sum(name.endswith((".gamma", ".beta")) for name in old) == 10
+    same(made, old)
+
+
+def test_half_precision_becomes_single(made):
+    half = {name: value.half() for name, value in made.state.items()}
+    found = made.backbone.adopt(half, "a checkpoint")
+    assert {value.dtype for value in found.values()} == {torch.float32}
+    assert all(torch.equal(found[name], value.float()) for name, value in half.items())
+    close(encoded(made, found), encoded(made), atol=0.05)
+
+
+def test_what_is_missing_or_of_another_shape_is_listed(made):
+    names = list(made.state)
+    raw = {name: value for name, value in made.state.items() if name != names[2]}
+    raw[names[3]] = torch.zeros(7)
+    with pytest.raises(ValueError) as caught:
+        made.backbone.adopt(raw, "a checkpoint")
+    assert str(caught.value).splitlines() == [
+        f"a checkpoint does not fit the backbone {type(made.backbone).__name__}:",
+        f"  no {names[2]}",
+        f"  {names[3]} has shape (7,), the network has {tuple(made.state[names[3]].shape)}",
+    ]
+
+
+def test_a_long_list_of_what_is_missing_is_cut(made):
+    with pytest.raises(ValueError) as caught:
+        made.backbone.adopt({"other": torch.zeros(1)}, "a checkpoint")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 10 and lines[-1] == f"  … and {len(made.state) - 8} more"
+
+
+# Use of the weights
+
+
+def test_the_state_decides_not_the_module(made):
+    zero = {name: torch.zeros_like(value) for name, value in made.state.items()}
+    before = encoded(made)
+    assert differ(encoded(made, zero), before)
+    assert torch.equal(encoded(made), before)
+
+
+def test_gradients_flow_to_the_weights(made):
+    """The slope along a random direction, against a difference quotient. T5 keeps its norms in single precision."""
+    generator, step, rtol = torch.Generator().manual_seed(0), *((1e-4, 1e-3) if made.kind == "t5" else (1e-6, 1e-6))
+    inputs = {name: value.double() if value.is_floating_point() else value
+              for name, value in made.backbone.prepare(made.inputs).items()}
+    state = {name: value.double() for name, value in made.state.items()}
+    direction = {name: torch.randn(value.shape, generator=generator).double() for name, value in state.items()}
+
+    def loss(state):
+        return made.backbone.encode(state, inputs).square().sum()
+
+    leaves = {name: value.clone().requires_grad_() for name, value in state.items()}
+    loss(leaves).backward()
+    slope = sum((leaf.grad * direction[name]).sum() for name, leaf in leaves.items() if leaf.grad is not None)
+    ends = [loss(states.apply(state, direction, sign * step)) for sign in (1, -1)]
+    torch.testing.assert_close(slope, (ends[0] - ends[1]) / (2 * step), rtol=rtol, atol=0)
+    unused = {name for name, leaf in leaves.items() if leaf.grad is None}
+    assert unused <= {"lm_head.weight"}
+
+
+def test_embeddings_keep_the_order_and_ignore_the_batch(made):
+    backbone, many = made.backbone, list(made.inputs) * 3
+    alone = torch.cat([backbone.embed(made.state, many[i:i + 1]) for i in range(len(many))])
+    assert alone.shape == (len(many), backbone.width) and differ(alone[0], alone[1])
+    for batch in (1, 4, 7, None):
+        close(backbone.embed(made.state, many, batch), alone)
+    close(backbone.embed(made.state, many[::-1], 4), alone.flip(0))
+    close(backbone.embed(made.state, Items(lambda indices: [many[i] for i in indices], range(len(many))), 4), alone)
+
+
+def test_the_bar_counts_inputs(made):
+    steps = []
+    made.backbone.embed(made.state, made.inputs, 3, SimpleNamespace(update=steps.append))
+    assert steps == [3, len(made.inputs) - 3]
+
+
+def test_long_texts_are_cut(all_made):
+    for kind in ("bert", "t5"):
+        inputs = all_made[kind].backbone.prepare(["the " * 100, "a"])
+        assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (2, 16)
+        assert inputs["attention_mask"].sum(1).tolist() == [16, 3]
+
+
+# Activations
+
+
+SITES = {
+    "open_clip": ("transformer.resblocks.{}.mlp.c_fc", "gelu", 32),
+    "clip": ("vision_model.encoder.layers.{}.mlp.fc1", "quick_gelu", 24),
+    "bert": ("encoder.layer.{}.intermediate.dense", "gelu", 24),
+    "t5": ("encoder.block.{}.layer.1.DenseReluDense.wi_0", "gelu_tanh", 24),
+}
+
+
+def test_preactivations_are_what_each_linear_layer_makes(made):
+    site, activation, nodes = SITES[made.kind]
+    assert made.backbone.sites() == [site.format(i) for i in range(2)]
+    assert made.backbone.activation == activation
+    pairs = made.backbone.preactivations(made.state, made.backbone.prepare(made.inputs))
+    assert len(pairs) == 2
+    for name, (x, h) in zip(made.backbone.sites(), pairs):
+        assert x.shape == (*h.shape[:2], 16) and h.shape == (len(made.inputs), h.shape[1], nodes)
+        close(h, linear(x, made.state[f"{name}.weight"], made.state.get(f"{name}.bias")))
+
+
+def test_a_t5_of_the_older_kind_has_other_sites(tmp_path):
+    tiny.t5(tmp_path, tied=True)
+    backbone = T5Text(str(tmp_path))
+    assert backbone.sites() == [f"encoder.block.{i}.layer.1.DenseReluDense.wi" for i in range(2)]
+    assert backbone.activation == "relu"
+
+
+@torch.no_grad()
+def test_replaced_activations_see_the_preactivations(made):
+    seen, function = [], mloss.ACTIVATIONS[made.backbone.activation].f
+
+    def same_function(h):
+        seen.append(h)
+        return function(h)
+
+    with made.backbone.replaced([same_function] * 2):
+        found = encoded(made)
+    close(found, encoded(made))
+    pairs = made.backbone.preactivations(made.state, made.backbone.prepare(made.inputs))
+    for h, (_, expected) in zip(seen, pairs, strict=True):
+        close(h, expected)
+
+
+OUTPUTS = {
+    "open_clip": "transformer.resblocks.{}.mlp.c_proj.weight",
+    "clip": "vision_model.encoder.layers.{}.mlp.fc2.weight",
+    "bert": "encoder.layer.{}.output.dense.weight",
+    "t5": "encoder.block.{}.layer.1.DenseReluDense.wo.weight",
+}
+
+
+def test_every_site_has_its_own_replacement(made):
+    """A zeroed activation is as good as an output layer without weights."""
+    function = mloss.ACTIVATIONS[made.backbone.activation].f
+    for site, functions in enumerate([(torch.zeros_like, function), (function, torch.zeros_like)]):
+        name = OUTPUTS[made.kind].format(site)
+        silent = encoded(made, made.state | {name: torch.zeros_like(made.state[name])})
+        with made.backbone.replaced(functions):
+            found = encoded(made)
+        close(found, silent)
+        assert differ(found, encoded(made))
+
+
+def test_replacing_only_lasts_for_the_block(made):
+    before = encoded(made)
+    with made.backbone.replaced([torch.zeros_like] * 2):
+        assert differ(encoded(made), before)
+    assert torch.equal(encoded(made), before)
+    with pytest.raises(RuntimeError, match="on purpose"), made.backbone.replaced([torch.zeros_like] * 2):
+        raise RuntimeError("on purpose")
+    assert torch.equal(encoded(made), before)
+
+
+def test_a_wrong_number_of_replacements_is_refused_and_leaves_no_trace(made):
+    before = encoded(made)
+    with pytest.raises(ValueError), made.backbone.replaced([torch.zeros_like]):
+        pass
+    assert torch.equal(encoded(made), before)
+
+
+@pytest.mark.parametrize("module, name", [
+    (torch.nn.GELU(), "gelu"), (torch.nn.GELU("tanh"), "gelu_tanh"), (torch.nn.ReLU(), "relu"),
+    (torch.nn.SiLU(), "silu")])
+def test_an_activations_name_is_that_of_its_formula(module, name):
+    h = torch.linspace(-4, 4, 81)
+    assert activation_name(module) == name
+    close(module(h), mloss.ACTIVATIONS[name].f(h))
+
+
+def test_an_activation_without_a_name_is_refused_with_the_names_there_are():
+    with pytest.raises(ValueError, match="the activation Hardtanh has no name here; known: gelu, "):
+        activation_name(torch.nn.Hardtanh())
+
+
+# What cannot be a backbone
+
+
+def test_another_pooling_is_refused(all_made):
+    with pytest.raises(ValueError, match="pooling is 'max'; allowed: mean, cls, pooler"):
+        BertText(str(all_made["bert"].source), "max")
+
+
+def test_an_unknown_open_clip_model_is_refused_with_names_like_it():
+    with pytest.raises(ValueError, match="open_clip has no model 'ViT-B-33'; the nearest of its names: ViT-B-32, "):
+        OpenClipVision("ViT-B-33")
+
+
+def test_unknown_open_clip_weights_are_refused_with_those_there_are(pair):
+    with pytest.raises(ValueError, match="open_clip has no weights 'openai' for tiny-pair; allowed: a file"):
+        OpenClipVision("tiny-pair").read("open_clip:openai")
+
+
+@pytest.mark.parametrize("change", [{"widht": 3}, {"heads": 3}, {"heads": "2"}, {"output_dim": None}], ids=str)
+def test_an_architecture_that_makes_no_network_is_refused(change):
+    with pytest.raises(ValueError, match="the architecture makes no open_clip VisionTransformer: "):
+        OpenClipVision(architecture=tiny.VIT | change)
+
+
+@pytest.mark.parametrize("build, kind, message", [
+    (BertText, "t5", "is a model of type t5, this backbone needs a text encoder"),
+    (ClipVision, "bert", "is a model of type bert, this backbone needs one of type clip"),
+    (T5Text, "bert", "is a model of type bert, this backbone needs one of type t5")])
+def test_a_folder_with_another_kind_of_model_is_refused(all_made, build, kind, message):
+    with pytest.raises(ValueError, match=f"{all_made[kind].source.name} {message}"):
+        build(str(all_made[kind].source))
+
+
+@pytest.mark.parametrize("build, file, content, message", [
+    (BertText, "config.json", "{", "could not be read"),
+    (BertText, "tokenizer.json", "{", "could not be read"),
+    (BertText, "tokenizer.json", None, "holds no tokenizer"),
+    (T5Text, "config.json", None, "could not be read"),
+    (ClipVision, "preprocessor_config.json", None, "could not be read")])
+def test_a_folder_that_is_not_whole_is_named(tmp_path, build, file, content, message):
+    folder = tmp_path / "model"
+    {BertText: tiny.bert, T5Text: tiny.t5, ClipVision: tiny.clip}[build](folder)
+    (folder / file).unlink()
+    if content:
+        (folder / file).write_text(content)
+    with pytest.raises(ValueError, match=f"{folder} {message}"):
+        build(str(folder))
+
+
+@pytest.mark.parametrize("build", [BertText, ClipVision, T5Text])
+def test_without_a_network_an_unknown_id_says_how_to_go_on(monkeypatch, build):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(FileNotFoundError, match="(?s)nobody/nothing is not a local folder, .* copy the folder here"):
+        build("nobody/nothing")
+
+
+# The real MiniLM
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    folder = str(suites.minilm_folder())
+    backbone = BertText(folder)
+    state = backbone.adopt(backbone.read(folder), folder)
+    texts = ["What a lovely day!", "Interest rates fell again, and nobody had expected it.", "word " * 100, "a film"]
+    return SimpleNamespace(backbone=backbone, state=state, inputs=texts, source=folder)
+
+
+def test_minilm_embeds_as_transformers_does(minilm):
     """Loaded and pooled by other code: AutoModel on the same folder, one sentence at a time."""
     from transformers import AutoModel, AutoTokenizer
 
-    from mergehelpers import suites
-
-    folder = suites.minilm_folder()
-    model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    texts = [text for task in text4.tasks.values() for text in task.texts["test"][:5]] + ["word " * 100]
-    tokens = [tokenizer(text, truncation=True, max_length=40, return_tensors="pt") for text in texts]
+    model, tokenizer = AutoModel.from_pretrained(minilm.source).eval(), AutoTokenizer.from_pretrained(minilm.source)
+    tokens = [tokenizer(text, truncation=True, max_length=40, return_tensors="pt") for text in minilm.inputs]
     with torch.no_grad():
         expected = torch.stack([model(**each).last_hidden_state[0].mean(0) for each in tokens])
-    torch.testing.assert_close(text4.backbone.embed(text4.base, texts), expected, rtol=0, atol=1e-5)
+    close(minilm.backbone.embed(minilm.state, minilm.inputs, 3), expected)
 
 
-def test_embeddings_keep_the_order_and_ignore_the_batch(tiny):
-    backbone, state = tiny
-    texts = TEXTS * 5
-    alone = torch.cat([backbone.embed(state, [text]) for text in texts])
-    torch.testing.assert_close(backbone.embed(state, texts, batch=7), alone, rtol=0, atol=1e-5)
-    assert (alone[0] - alone[1]).abs().max() > 0.01
-
-
-def test_the_state_decides_not_the_module(tiny):
-    backbone, state = tiny
-    zero = {name: torch.zeros_like(value) for name, value in state.items()}
-    before = encoded(backbone, state)
-    assert not encoded(backbone, zero).any()
-    assert torch.equal(encoded(backbone, state), before)
-
-
-def test_long_texts_are_cut(tiny):
-    backbone, _ = tiny
-    inputs = backbone.prepare(["the " * 100, "a"])
-    assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (2, 16)
-    assert inputs["attention_mask"].sum(1).tolist() == [16, 3]
-
-
-def test_preactivations_are_what_each_linear_layer_makes(tiny):
-    backbone, state = tiny
-    pairs = backbone.preactivations(state, backbone.prepare(TEXTS))
-    assert backbone.sites() == [f"encoder.layer.{i}.intermediate.dense" for i in range(2)]
-    assert len(pairs) == 2
-    for site, (x, h) in zip(backbone.sites(), pairs):
-        assert x.shape == (4, 11, 16) and h.shape == (4, 11, 24)
-        torch.testing.assert_close(h, x @ state[f"{site}.weight"].T + state[f"{site}.bias"])
-
-
-@torch.no_grad()
-def test_replaced_activations_see_the_preactivations(tiny):
-    backbone, state = tiny
-    seen = []
-
-    def gelu(h):
-        seen.append(h)
-        return F.gelu(h)
-
-    with backbone.replaced([gelu, gelu]):
-        out = encoded(backbone, state)
-    torch.testing.assert_close(out, encoded(backbone, state), rtol=0, atol=1e-6)
-    for h, (_, expected) in zip(seen, backbone.preactivations(state, backbone.prepare(TEXTS)), strict=True):
-        torch.testing.assert_close(h, expected)
-
-
-def test_replacing_only_lasts_for_the_block(tiny):
-    backbone, state = tiny
-    before = encoded(backbone, state)
-    with backbone.replaced([torch.zeros_like, torch.zeros_like]):
-        assert (encoded(backbone, state) - before).abs().max() > 0.01
-    assert torch.equal(encoded(backbone, state), before)
-    with pytest.raises(RuntimeError, match="on purpose"), backbone.replaced([torch.zeros_like] * 2):
-        raise RuntimeError("on purpose")
-    assert torch.equal(encoded(backbone, state), before)
-
-
-def test_every_site_has_its_own_replacement(tiny):
-    """A zeroed activation leaves that layer with the bias of its output layer."""
-    backbone, state = tiny
-    for site, functions in enumerate([(torch.zeros_like, F.gelu), (F.gelu, torch.zeros_like)]):
-        silent = state | {f"encoder.layer.{site}.output.dense.weight": torch.zeros(16, 24)}
-        with backbone.replaced(functions):
-            torch.testing.assert_close(encoded(backbone, state), encoded(backbone, silent))
-
-
-def test_replacing_minilms_gelu(text4):
+def test_replacing_minilms_gelu(minilm):
     """By GELU nothing changes; by zero the embeddings do."""
-    texts = text4.tasks["corpus"].texts["val"][:10]
-    before = text4.backbone.embed(text4.base, texts)
-    sites = len(text4.backbone.sites())
-    assert sites == 6 and text4.backbone.activation == "gelu"
-    with text4.backbone.replaced([F.gelu] * sites):
-        torch.testing.assert_close(text4.backbone.embed(text4.base, texts), before, rtol=0, atol=1e-5)
-    with text4.backbone.replaced([torch.zeros_like] * sites):
-        assert (text4.backbone.embed(text4.base, texts) - before).abs().max() > 0.1
-
-
-def test_a_wrong_number_of_replacements_is_refused_and_leaves_no_trace(tiny):
-    backbone, state = tiny
-    before = encoded(backbone, state)
-    with pytest.raises(ValueError), backbone.replaced([torch.zeros_like]):
-        pass
-    assert torch.equal(encoded(backbone, state), before)
+    before, sites = encoded(minilm), len(minilm.backbone.sites())
+    assert sites == 6 and minilm.backbone.activation == "gelu"
+    with minilm.backbone.replaced([torch.nn.functional.gelu] * sites):
+        close(encoded(minilm), before)
+    with minilm.backbone.replaced([torch.zeros_like] * sites):
+        assert differ(encoded(minilm), before)

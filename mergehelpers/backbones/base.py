@@ -1,0 +1,178 @@
+"""What every network offers, and how a checkpoint's names are fitted to it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mergehelpers import states
+from mergehelpers.states import State
+
+Inputs = dict[str, Tensor]
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+
+
+class Backbone:
+    """What every network offers. A subclass writes the three methods that raise."""
+
+    normalised = False
+    batch = 100
+    optional: tuple[str, ...] = ()
+
+    def __init__(self, module: nn.Module, width: int):
+        self.module, self.width = module.eval().requires_grad_(False), width
+
+    def prepare(self, inputs) -> Inputs:
+        """Raw inputs (sentences, images) as the tensors that `encode` takes."""
+        raise NotImplementedError
+
+    def encode(self, state: State, inputs: Inputs) -> Tensor:
+        """Embeddings (inputs, width) under the weights `state`; differentiable in the weights."""
+        raise NotImplementedError
+
+    def _mlps(self) -> list[tuple[str, nn.Module, str]]:
+        """For each block: the name of the linear layer that feeds the activation, the activation, and the name of the
+        linear layer that reads it."""
+        raise NotImplementedError
+
+    def call(self, state: State, *args, **kwargs):
+        """The module's forward pass under `state`, on the device where `state` lies."""
+        device = next(iter(state.values())).device
+        self.module.to(device)
+        args = [a.to(device) if isinstance(a, Tensor) else a for a in args]
+        kwargs = {k: a.to(device) if isinstance(a, Tensor) else a for k, a in kwargs.items()}
+        return functional_call(self.module, state, tuple(args), kwargs)
+
+    @torch.no_grad()
+    def embed(self, state: State, inputs, batch: int | None = None, bar=None) -> Tensor:
+        """Embeddings of many raw inputs, (inputs, width), on the device of `state`."""
+        out, batch = [], batch or self.batch
+        for start in range(0, len(inputs), batch):
+            piece = inputs[start:start + batch]
+            out.append(self.encode(state, self.prepare(piece)))
+            if bar is not None:
+                bar.update(len(piece))
+        return torch.cat(out)
+
+    def sites(self) -> list[str]:
+        """Names of the linear layers that feed an elementwise activation, in order."""
+        return [name for name, _, _ in self._mlps()]
+
+    def readouts(self) -> list[str]:
+        """Names of the linear layers that read those activations, in order."""
+        return [name for _, _, name in self._mlps()]
+
+    @property
+    def activation(self) -> str:
+        """Name of that activation in `mergehelpers.mloss.ACTIVATIONS`."""
+        return activation_name(self._mlps()[0][1])
+
+    def preactivations(self, state: State, inputs: Inputs) -> list[tuple[Tensor, Tensor]]:
+        """What enters and what leaves each site's linear layer, padding included.
+
+        One pair a site: (inputs, tokens, width) and the pre-activation (inputs, tokens, nodes).
+        """
+        seen = []
+        with _hooked([self.module.get_submodule(site) for site in self.sites()],
+                     [lambda module, args, output: seen.append((args[0], output))] * len(self.sites())):
+            self.encode(state, inputs)
+        return seen
+
+    @contextmanager
+    def replaced(self, functions: Sequence[Callable[[Tensor], Tensor]]):
+        """Within the block, the activation behind site l computes `functions[l](h)` instead."""
+        with _hooked([activation for _, activation, _ in self._mlps()],
+                     [lambda module, args, output, f=f: f(args[0]) for f in functions]):
+            yield
+
+    def adopt(self, raw: State, source: str, base: State | None = None) -> State:
+        """The tensors of a checkpoint that this network has, under the network's own names.
+
+        A prefix that all of them share (`visual.`, `bert.`, …) may be there or not. A tensor that is never
+        fine-tuned (`optional`) is taken from `base`. Half precision becomes the network's float32. Raises `ValueError`
+        that lists what is missing.
+        """
+        wanted = self.names()
+        names = _rename(wanted.keys(), raw.keys())
+        out = {name: raw[names[name]] for name in wanted if name in names}
+        for name in wanted.keys() - out.keys():
+            if base is not None and name in self.optional:
+                out[name] = base[name]
+        problems = [f"no {name}" for name in wanted if name not in out]
+        problems += [f"{name} has shape {tuple(out[name].shape)}, the network has {tuple(value.shape)}"
+                     for name, value in wanted.items() if name in out and out[name].shape != value.shape]
+        if problems:
+            shown = problems[:8] + ([f"… and {len(problems) - 8} more"] if len(problems) > 8 else [])
+            raise ValueError(f"{source} does not fit the backbone {type(self).__name__}:\n  " + "\n  ".join(shown))
+        return {name: out[name].detach().to(value.dtype) for name, value in wanted.items()}
+
+    def names(self) -> State:
+        """The network's own tensors, by name; of tied ones only the first (the call ties the others)."""
+        state = self.module.state_dict()
+        twins = {second for _, second in states.tied(state)}
+        return {name: value for name, value in state.items() if name not in twins}
+
+    def read(self, source: str) -> State:
+        """The raw tensors of a checkpoint: a weights file, a folder, or a Hugging Face id."""
+        return states.load(source)
+
+
+def activation_name(module: nn.Module) -> str:
+    """The book's name of an activation module; raises `ValueError` for one it has no name for."""
+    kind = type(module).__name__
+    names = {"GELU": "gelu", "GELUActivation": "gelu", "QuickGELU": "quick_gelu", "QuickGELUActivation": "quick_gelu",
+             "ReLU": "relu", "NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh", "SiLU": "silu"}
+    if kind == "GELU" and module.approximate == "tanh":
+        return "gelu_tanh"
+    if kind not in names:
+        raise ValueError(f"the activation {kind} has no name here; known: {', '.join(sorted(set(names.values())))}")
+    return names[kind]
+
+
+def _rename(wanted, raw):
+    """`{wanted: raw}` under the one change of prefix, added or dropped, that fits most names."""
+    wanted, raw = list(wanted), set(raw)
+    added = {key[:-len(name)] for name in wanted[:1] + wanted[-1:] for key in raw if key.endswith("." + name)}
+    dropped = {name[:-len(key)] for name in wanted[:1] + wanted[-1:] for key in raw if name.endswith("." + key)}
+    changes = [lambda name: name]
+    changes += [lambda name, p=p: p + name for p in sorted(added)]
+    changes += [lambda name, p=p: name.removeprefix(p) for p in sorted(dropped)]
+    best = max(changes, key=lambda change: sum(change(name) in raw for name in wanted))
+    return {name: key for name in wanted if (key := best(name)) in raw or (key := name) in raw}
+
+
+def hf_config(model, kind=None):
+    """The configuration of a Hugging Face model; raises `ValueError` if it is of another type than `kind`."""
+    from transformers import AutoConfig
+
+    with states.hub_errors(str(model)):
+        config = AutoConfig.from_pretrained(model)
+    if kind and config.model_type != kind:
+        raise ValueError(f"{model} is a model of type {config.model_type}, this backbone needs one of type {kind}")
+    return config
+
+
+def hf_tokenizer(model):
+    """The tokenizer of a Hugging Face model; raises `ValueError` for a folder without one."""
+    from transformers import AutoTokenizer
+
+    folder = Path(model)
+    if folder.is_dir() and not any(file for name in TOKENIZERS for file in folder.glob(name)):
+        raise ValueError(f"{model} holds no tokenizer; looked for {', '.join(TOKENIZERS)}")
+    with states.hub_errors(str(model)):
+        return AutoTokenizer.from_pretrained(model)
+
+
+@contextmanager
+def _hooked(modules, hooks):
+    handles = []
+    try:
+        for module, hook in zip(modules, hooks, strict=True):
+            handles.append(module.register_forward_hook(hook))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
