@@ -1,0 +1,79 @@
+"""Accuracy of models on a suite's tasks, as a tidy table with its uncertainty."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+from tqdm import tqdm
+
+from mergehelpers import device as devices
+from mergehelpers.states import State
+from mergehelpers.suites import Suite
+from mergehelpers.suites.data import SPLITS
+
+
+@torch.no_grad()
+def predictions(suite: Suite, state: State, task: str, split: str = "test", limit: int | None = None,
+                batch: int | None = None, bar=None) -> Tensor:
+    """Predicted class of the first `limit` inputs of a split, (inputs,) int64 on the CPU.
+
+    The computation runs where `state` lies. When memory runs out the batch is halved, down to one input.
+    """
+    inputs = suite.task(task).inputs[split][:limit]
+    embeddings = devices.backing_off(
+        lambda size: suite.backbone.embed(state, inputs, size, bar), batch or suite.backbone.batch)
+    return suite.logits(task, embeddings, state).argmax(dim=1).cpu()
+
+
+def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tasks: Sequence[str] | None = None,
+             limit: int | None = None, device: str = "auto", progress: bool | None = None) -> pd.DataFrame:
+    """Accuracy of every model on every task, one row each.
+
+    Columns: `model`, `task`, `inputs`, `correct`, `accuracy` in percent, its 95 % Wilson interval `low` and
+    `high`, and `normalised`, the accuracy in percent of the accuracy of the task's own expert (NaN for a task with no
+    expert; the experts are evaluated on the same inputs, unless they are among `models` under their task's name).
+    Raises `ValueError` for an unknown task or split, a limit below 1, or weights that are not finite.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; allowed: a whole number, 1 or more")
+    tasks = list(suite.tasks) if tasks is None else list(tasks)
+    for task in tasks:
+        if split not in suite.task(task).inputs:
+            raise ValueError(f"split is {split!r}; {task} has {', '.join(s for s in SPLITS if s in suite.task(task).inputs)}")
+    for name, state in models.items():
+        if bad := [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
+            raise ValueError(f"the model {name} holds NaN or infinity in {bad[0]}")
+    place = devices.pick(device)
+    sizes = {task: len(suite.task(task).labels[split][:limit]) for task in tasks}
+    extra = [task for task in tasks if task in suite.experts and suite.experts[task] is not models.get(task)]
+    total = len(models) * sum(sizes.values()) + sum(sizes[task] for task in extra)
+    correct = {}
+    with tqdm(total=total, desc="evaluate", unit="input", disable=None if progress is None else not progress) as bar:
+        def count(state, task):
+            labels = suite.task(task).labels[split][:limit]
+            return int((predictions(suite, state, task, split, limit, bar=bar) == labels).sum())
+
+        for name, state in models.items():
+            state = {key: value.to(place) for key, value in state.items()}
+            correct |= {(name, task): count(state, task) for task in tasks}
+        own = {task: correct[task, task] for task in tasks if task in suite.experts and task not in extra}
+        for task in extra:
+            own[task] = count({key: value.to(place) for key, value in suite.experts[task].items()}, task)
+    rows = []
+    for (name, task), hits in correct.items():
+        interval = binomtest(hits, sizes[task]).proportion_ci(method="wilson")
+        rows.append({
+            "model": name, "task": task, "inputs": sizes[task], "correct": hits, "accuracy": 100 * hits / sizes[task],
+            "low": 100 * interval.low, "high": 100 * interval.high,
+            "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
+        })
+    return pd.DataFrame(rows)
+
+
+def matrix(table: pd.DataFrame, column: str = "accuracy") -> pd.DataFrame:
+    """One row a model, one column a task, in the table's order, and the `mean` over tasks at the end."""
+    wide = table.pivot(index="model", columns="task", values=column)
+    wide = wide.loc[table["model"].drop_duplicates(), table["task"].drop_duplicates()]
+    return wide.assign(mean=wide.mean(axis=1)).rename_axis(columns=None)

@@ -1,0 +1,208 @@
+"""Accuracy on a tiny suite, against counts and intervals worked out by hand."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+import pytest
+import tiny
+import torch
+from open_clip.transformer import VisionTransformer
+
+from mergehelpers import evaluate, states, suites
+
+Z = NormalDist().inv_cdf(0.975)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("suite")
+    content = tiny.vit_suite(folder)
+    heads = states.load(folder / "heads.safetensors")
+    states.save(heads | {"far.weight": heads["pets.weight"].flip(0)}, folder / "heads.safetensors")
+    far = {"data": "pets.npz", "classes": ["x", "y"]}
+    return tiny.write_manifest(folder, content | {"out_of_domain": {"far": far}})
+
+
+@pytest.fixture
+def suite(folder):
+    return suites.load_suite(str(folder))
+
+
+@pytest.fixture
+def models(suite):
+    return {"base": suite.base, "birds": suite.experts["birds"], "other": tiny.vit(8)}
+
+
+@torch.no_grad()
+def hits(folder, state, task, split="test"):
+    """For each input, whether the class that the library's own network scores highest is the label."""
+    model = VisionTransformer(**tiny.VIT).eval()
+    model.load_state_dict(state)
+    with np.load(folder / f"{'pets' if task == 'far' else task}.npz") as file:
+        images, labels = file[f"{split}_inputs"], torch.from_numpy(file[f"{split}_labels"])
+    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (
+        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)))
+    embeddings = model((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std)
+    heads = states.load(folder / "heads.safetensors")
+    unit = embeddings / embeddings.norm(dim=1, keepdim=True)
+    scores = unit @ heads[f"{task}.weight"].T + heads.get(f"{task}.bias", 0)
+    return scores.argmax(1) == labels
+
+
+def wilson(correct, inputs):
+    share, spread = correct / inputs, Z * Z / inputs
+    middle = (share + spread / 2) / (1 + spread)
+    reach = Z / (1 + spread) * math.sqrt(share * (1 - share) / inputs + spread / (4 * inputs))
+    return 100 * (middle - reach), 100 * (middle + reach)
+
+
+@pytest.mark.parametrize("split", ["test", "train", "unlabelled"])
+def test_every_number_of_the_table(folder, suite, models, split):
+    table = evaluate.accuracy(suite, models, split, device="cpu", progress=False)
+    assert list(table.columns) == ["model", "task", "inputs", "correct", "accuracy", "low", "high", "normalised"]
+    assert list(zip(table.model, table.task)) == [(model, task) for model in models for task in ("pets", "birds")]
+    for row in table.itertuples():
+        right = hits(folder, models[row.model], row.task, split)
+        assert (row.correct, row.inputs) == (int(right.sum()), len(right))
+        assert row.accuracy == pytest.approx(100 * row.correct / row.inputs)
+        assert (row.low, row.high) == pytest.approx(wilson(row.correct, row.inputs), abs=1e-6)
+        expert = int(hits(folder, suite.experts[row.task], row.task, split).sum())
+        assert row.normalised == pytest.approx(100 * row.correct / expert if expert else math.nan, nan_ok=True)
+    assert table.correct.nunique() > 1
+
+
+def test_an_expert_that_gets_nothing_right_is_no_measure(suite, models):
+    table = evaluate.accuracy(suite, models, tasks=["pets"], device="cpu", progress=False)
+    assert table.normalised.notna().all()
+    wrong = torch.argmax(suite.logits("pets", suite.backbone.embed(
+        suite.experts["pets"], suite.task("pets").inputs["test"])), dim=1) == 0
+    suite.task("pets").labels["test"] = wrong.long()
+    table = evaluate.accuracy(suite, {"expert": suite.experts["pets"]}, tasks=["pets"], device="cpu", progress=False)
+    assert table.correct.tolist() == [0] and table.low.tolist() == [0] and table.normalised.isna().all()
+
+
+def test_an_expert_on_its_own_task_is_a_hundred_percent_of_itself(suite):
+    table = evaluate.accuracy(suite, suite.experts, device="cpu", progress=False).set_index(["model", "task"])
+    assert table.normalised["pets", "pets"] == table.normalised["birds", "birds"] == 100
+
+
+def test_another_model_under_an_experts_name_is_measured_by_the_expert(folder, suite):
+    table = evaluate.accuracy(suite, {"birds": suite.base}, tasks=["birds"], device="cpu", progress=False)
+    base, expert = (int(hits(folder, state, "birds").sum()) for state in (suite.base, suite.experts["birds"]))
+    assert base != expert
+    assert table.normalised.item() == pytest.approx(100 * base / expert)
+
+
+def test_a_task_out_of_domain_has_no_expert_to_measure_by(folder, suite, models):
+    table = evaluate.accuracy(suite, models, tasks=["far", "pets"], device="cpu", progress=False)
+    assert table.task.tolist() == ["far", "pets"] * 3
+    far = table[table.task == "far"]
+    assert far.normalised.isna().all() and table[table.task == "pets"].normalised.notna().all()
+    assert far.correct.tolist() == [int(hits(folder, state, "far").sum()) for state in models.values()]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_a_limit_takes_the_first_inputs(folder, suite, models, limit):
+    table = evaluate.accuracy(suite, models, limit=limit, device="cpu", progress=False)
+    for row in table.itertuples():
+        right = hits(folder, models[row.model], row.task)[:limit]
+        expert = hits(folder, suite.experts[row.task], row.task)[:limit].sum().item()
+        assert (row.correct, row.inputs) == (int(right.sum()), len(right))
+        assert row.normalised == pytest.approx(100 * row.correct / expert if expert else math.nan, nan_ok=True)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"tasks": ["pets", "fish"]}, "task is 'fish'; allowed: pets, birds, far"),
+    ({"split": "validation"}, "split is 'validation'; pets has train, val, test, unlabelled"),
+    ({"limit": 0}, "limit is 0; allowed: a whole number, 1 or more"),
+    ({"limit": -3}, "limit is -3; allowed: a whole number, 1 or more")], ids=str)
+def test_unknown_tasks_splits_and_limits_are_refused(suite, models, options, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate.accuracy(suite, models, device="cpu", progress=False, **options)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_model_of_no_numbers_is_refused_before_any_work(suite, models, monkeypatch, value):
+    models["bad"] = suite.base | {"proj": torch.full((16, 6), value)}
+    monkeypatch.setattr(suite.backbone, "encode", None)
+    with pytest.raises(ValueError, match="the model bad holds NaN or infinity in proj"):
+        evaluate.accuracy(suite, models, device="cpu", progress=False)
+
+
+def test_results_do_not_depend_on_the_batch(suite, models):
+    whole = evaluate.accuracy(suite, models, device="cpu", progress=False)
+    for batch in (1, 5):
+        suite.backbone.batch = batch
+        pd.testing.assert_frame_equal(evaluate.accuracy(suite, models, device="cpu", progress=False), whole)
+
+
+def test_the_models_are_left_as_they_were(suite, models):
+    before = {name: {key: value.clone() for key, value in state.items()} for name, state in models.items()}
+    evaluate.accuracy(suite, models, device="cpu", progress=False)
+    for name, state in models.items():
+        assert all(torch.equal(state[key], value) for key, value in before[name].items())
+
+
+def full_beyond(suite, monkeypatch, most):
+    """Memory that runs out with more than `most` inputs at once; returns the list of batches that were tried."""
+    tried, encode = [], suite.backbone.encode
+
+    def limited(state, inputs):
+        tried.append(len(inputs["pixels"]))
+        if tried[-1] > most:
+            raise torch.OutOfMemoryError("on purpose")
+        return encode(state, inputs)
+
+    monkeypatch.setattr(suite.backbone, "encode", limited)
+    return tried
+
+
+def test_the_batch_is_halved_until_it_fits(suite, monkeypatch):
+    expected = evaluate.predictions(suite, suite.base, "pets")
+    tried = full_beyond(suite, monkeypatch, most=3)
+    assert torch.equal(evaluate.predictions(suite, suite.base, "pets", batch=12), expected)
+    assert tried == [12, 6, 3, 3, 3, 3]
+
+
+def test_memory_that_does_not_hold_one_input_is_an_error(suite, monkeypatch):
+    tried = full_beyond(suite, monkeypatch, most=0)
+    with pytest.raises(torch.OutOfMemoryError, match="on purpose"):
+        evaluate.predictions(suite, suite.base, "pets", batch=5)
+    assert tried == [5, 2, 1]
+
+
+def test_predictions_are_the_highest_scores(folder, suite):
+    for task in ("pets", "birds"):
+        found = evaluate.predictions(suite, suite.base, task, "val", limit=4)
+        assert found.shape == (4,) and found.dtype == torch.int64
+        right = found == suite.task(task).labels["val"][:4]
+        assert right.tolist() == hits(folder, suite.base, task, "val")[:4].tolist()
+
+
+def test_a_model_that_scores_words_uses_its_own_output_layer(tmp_path):
+    for name, seed in (("base", 0), ("expert", 1)):
+        tiny.t5(tmp_path / name, seed=seed)
+    (tmp_path / "moods.csv").write_text("split,label,text\n" + "".join(
+        f"test,{number % 2},{' '.join(tiny.WORDS[number:number + 3])}\n" for number in range(8)))
+    suite = suites.load_suite(str(tiny.write_manifest(tmp_path, {
+        "name": "own", "base": "base", "head": "words", "backbone": {"kind": "t5", "model": "base"},
+        "tasks": {"moods": {"expert": "expert", "data": "moods.csv", "classes": ["yes", "no"]}}})))
+    silenced = suite.base | {"lm_head.weight": suite.base["lm_head.weight"].clone()}
+    rows = [len(tiny.SPECIAL) + tiny.WORDS.index(word) for word in ("yes", "no")]
+    for first, second, expected in ((1.0, -1.0, 0), (-1.0, 1.0, 1)):
+        embeddings = suite.backbone.embed(suite.base, suite.task("moods").inputs["test"])
+        silenced["lm_head.weight"][rows] = torch.tensor([[first], [second]]) * embeddings.mean(0)
+        found = suite.logits("moods", embeddings, silenced).argmax(1)
+        assert torch.equal(evaluate.predictions(suite, silenced, "moods"), found)
+        assert (found == expected).all()
+
+
+def test_the_matrix_keeps_the_order_and_ends_with_the_mean():
+    table = pd.DataFrame({"model": ["z", "z", "a", "a"], "task": ["two", "one"] * 2, "accuracy": [1.0, 2.0, 3.0, 6.0],
+                          "normalised": [10.0, math.nan, 30.0, 50.0]})
+    wide = evaluate.matrix(table)
+    assert list(wide.columns) == ["two", "one", "mean"] and list(wide.index) == ["z", "a"]
+    assert wide.values.tolist() == [[1, 2, 1.5], [3, 6, 4.5]]
+    assert evaluate.matrix(table, "normalised")["mean"].tolist() == [10, 40]
