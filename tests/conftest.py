@@ -11,10 +11,17 @@ settings.load_profile("book")
 
 
 @pytest.fixture(scope="session")
-def text4():
+def text5():
     from mergehelpers import suites
 
-    return suites.load_suite("text4")
+    return suites.load_suite("text5")
+
+
+@pytest.fixture(scope="session")
+def mini8():
+    from mergehelpers import suites
+
+    return suites.load_suite("mini8")
 
 
 @pytest.fixture(scope="session")

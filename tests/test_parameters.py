@@ -163,19 +163,19 @@ TINY_CELLS = [
 draws: int = 1000  # Draws
 k: float = 10.0  # Half-range
 keep: float = 0.5  # Keep rate
-suite: str = "text4"  # Suite
+suite: str = "text5"  # Suite
 output: str = ""  # Where tables go""",
     """\
 from mergehelpers.parameters import Choice, Float, Int, OutputFolder, validate
 validate(globals(), draws=Int(1), k=Float(above=0), keep=Float(above=0, maximum=1),
-         suite=Choice(("text4",), folder_with="suite.toml"), output=OutputFolder())""",
+         suite=Choice(("text5",), folder_with="suite.toml"), output=OutputFolder())""",
     "print('work done with', draws, k, keep, suite, output)",
 ]
 BAD = {
     "kep": ("0.3", "kep is not a parameter of this chapter.*; allowed: .*draws"),
     "draws": ("abc", "draws is 'abc'; allowed: a whole number"),
     "k": ("-1", "k is -1; allowed: a number above 0"),
-    "suite": ("nope", "suite is 'nope'; allowed: one of text4, or a folder with a suite.toml"),
+    "suite": ("nope", "suite is 'nope'; allowed: one of .*text5, or a folder with a suite.toml"),
     "output": (os.devnull + "/x", f"output is '{os.devnull}/x' .*; allowed: a folder that can be written"),
 }
 
@@ -243,7 +243,7 @@ def test_good_parameters_reach_the_work(tiny, tmp_path):
     parameters = ["-p", "k", "3", "-p", "output", str(tmp_path / "new")]
     status, _, notebook = run(tiny, tmp_path / "out.ipynb", *parameters)
     assert status == 0
-    assert notebook.cells[-1].outputs[0].text == f"work done with 1000 3 0.5 text4 {tmp_path / 'new'}\n"
+    assert notebook.cells[-1].outputs[0].text == f"work done with 1000 3 0.5 text5 {tmp_path / 'new'}\n"
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
