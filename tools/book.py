@@ -103,8 +103,8 @@ def refresh(path: Path) -> None:
 
 
 def cover(root: Path) -> None:
-    """Store the first figure of the first chapter as the README's picture."""
-    notebook = nbformat.read(chapters(root)[0], as_version=4)
+    """Store the first figure of Chapter 1 as the README's picture."""
+    notebook = nbformat.read(chapters(root, "01")[0], as_version=4)
     images = (output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
               if "image/png" in output.get("data", {}))
     (root / "book" / "_static" / "cover.png").write_bytes(base64.b64decode(next(images)))
