@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from mergehelpers import evaluate, states, suites
-from mergehelpers.suites.build import archives, images, mini8, text5
+from mergehelpers.suites.build import archives, drawings, images, mini8, text5
 
 TINY = mini8.Recipe(
     train=dict.fromkeys(mini8.TASKS, 60), test=26, val=26, kept={"train": 8, "unlabelled": 4},
@@ -187,7 +187,7 @@ def test_patterns_are_drawn_again_as_in_the_bundle(sources, tiny):
     made = images.Sources(sources, {key: a.file for key, a in tiny.items()})
     pixels, labels = images.textures(made, {"test": 500}, 0)["test"]
     kept, kept_labels = bundled("textures", "test")
-    drawn = labels < len(images.TEXTURES)
+    drawn = labels < len(drawings.TEXTURES)
     assert np.array_equal(labels, kept_labels) and drawn.sum() > 300
     off = np.abs(pixels[drawn].astype(int) - kept[drawn])
     assert off.max() <= 8 and (off > 0).mean() < 0.01

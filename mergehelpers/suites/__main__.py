@@ -13,11 +13,12 @@ commands = parser.add_subparsers(required=True)
 build = commands.add_parser("build", help="make the data, train the models and write the suite's files")
 build.add_argument("suite", choices=sorted(BUILDERS))
 build.add_argument("--sources", type=Path, required=True, help="folder with the source archives")
-build.add_argument("--work", type=Path, help="where finished parts are kept (default: _build/suites/NAME)")
+build.add_argument("--work", type=Path, help="where finished parts are kept (default: _build/suites/NAME; one folder a seed)")
 build.add_argument("--out", type=Path, help="where the suite is written (default: the package's own data)")
 build.add_argument("--seed", type=int, default=0)
 arguments = parser.parse_args()
-work = arguments.work or Path("_build/suites") / arguments.suite
+# Parts made with another seed must not be taken up.
+work = (arguments.work or Path("_build/suites") / arguments.suite) / f"seed-{arguments.seed}"
 out = arguments.out or DATA / arguments.suite
 try:
     BUILDERS[arguments.suite].build(arguments.sources, work, out, arguments.seed)

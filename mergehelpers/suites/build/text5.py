@@ -1,7 +1,7 @@
 """Build the bundled suite `text5`: five experts fine-tuned from the real all-MiniLM-L6-v2.
 
 `python -m mergehelpers.suites build text5 --sources DIR` rebuilds `mergehelpers/data/text5/` from public
-packages. Each expert takes about three minutes on two cores. A finished expert is kept in `--work`, so an
+packages. A finished expert is kept in `--work`, so an
 interrupted build resumes.
 """
 
