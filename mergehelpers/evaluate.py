@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import binomtest
@@ -25,6 +26,30 @@ def predictions(suite: Suite, state: State, task: str, split: str = "test", limi
     embeddings = devices.backing_off(
         lambda size: suite.backbone.embed(state, inputs, size, bar), batch or suite.backbone.batch)
     return suite.logits(task, embeddings, state).argmax(dim=1).cpu()
+
+
+def right(suite: Suite, state: State, split: str = "test", tasks: Sequence[str] | None = None, limit: int | None = None,
+          device: str = "auto") -> dict[str, Tensor]:
+    """Which answers of one model are right, for the first `limit` inputs of each task: `{task: (inputs,) bool}`."""
+    place = devices.pick(device)
+    state = {key: value.to(place) for key, value in state.items()}
+    return {task: predictions(suite, state, task, split, limit) == suite.task(task).labels[split][:limit]
+            for task in (suite.tasks if tasks is None else tasks)}
+
+
+def compare(a: Mapping[str, Tensor], b: Mapping[str, Tensor], seed: int = 0, resamples: int = 2000) -> tuple[float, float, float]:
+    """Mean over tasks of the accuracy of `a` minus that of `b`, in points, with its 95 % bootstrap interval.
+
+    `a` and `b` are the right answers of two models to the same inputs, `{task: (inputs,) bool}`. Inputs are resampled
+    within each task, for both models alike.
+    """
+    rng, means = np.random.default_rng(seed), []
+    for task in a:
+        gain = 100 * (np.asarray(a[task], float) - np.asarray(b[task], float))
+        drawn = rng.multinomial(len(gain), np.full(len(gain), 1 / len(gain)), size=resamples) @ gain / len(gain)
+        means.append(np.append(gain.mean(), drawn))
+    means = np.mean(means, axis=0)
+    return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
 
 
 def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tasks: Sequence[str] | None = None,

@@ -22,14 +22,27 @@ MIME = "application/vnd.mergehelpers.verdict+json"
 CSS = {HOLDS: "holds", CORRECTED: "corrected", FAILS: "fails", UNDECIDED: "undecided"}
 
 
+def book_folder(name: str) -> Path:
+    """The folder `book/NAME`, or its copy in the installed package; raises `FileNotFoundError` if it is in neither."""
+    here = Path(__file__).parent
+    folder = next((f for f in (here / name, here.parent / "book" / name) if f.is_dir()), None)
+    if folder is None:
+        raise FileNotFoundError(f"{name} is neither in the installed package nor in book/")
+    return folder
+
+
+def printed(table: str) -> pd.DataFrame:
+    """A table as a paper prints it, such as `mloss_table1`; raises `ValueError` that lists them."""
+    folder = book_folder("paper_tables")
+    if not (folder / f"{table}.csv").is_file():
+        raise ValueError(f"table is {table!r}; allowed: {', '.join(sorted(p.stem for p in folder.glob('*.csv')))}")
+    return pd.read_csv(folder / f"{table}.csv")
+
+
 @cache
 def claims() -> dict[str, dict]:
     """All claims of the four papers by id, from `book/claims/claims.yml`."""
-    here = Path(__file__).parent
-    folder = next((f for f in (here / "claims", here.parent / "book" / "claims") if f.is_dir()), None)
-    if folder is None:
-        raise FileNotFoundError("claims.yml is neither in the installed package nor in book/claims/")
-    text = (folder / "claims.yml").read_text(encoding="utf-8")
+    text = (book_folder("claims") / "claims.yml").read_text(encoding="utf-8")
     return {claim["id"]: claim for claim in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))}
 
 

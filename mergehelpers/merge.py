@@ -1,9 +1,10 @@
 """Merging rules: pure functions from a base and its experts to one state dict.
 
-`experts` is a sequence of state dicts like the base. Integer tensors keep the base's value.
+`experts` is a sequence of state dicts like the base. Integer tensors keep the base's value. Each rule is arithmetic on a
+*stack*: the task vectors of all experts along the first axis (`trim`, `drop`, `elect`, `disjoint_mean`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -29,8 +30,7 @@ def average(models: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | N
 
 def task_arithmetic(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], scale: float) -> State:
     """Base plus `scale` times the sum of the task vectors (Ilharco et al. 2023); `scale` 1/q is the average."""
-    vectors = [states.task_vector(base, expert) for expert in experts]
-    return states.apply(base, {key: sum(v[key] for v in vectors) for key in vectors[0]}, scale)
+    return _by_tensor(base, experts, lambda stack: stack.sum(0), scale)
 
 
 def ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float,
@@ -38,30 +38,130 @@ def ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], ke
     """TIES merging (Yadav et al. 2023): trim, elect signs, merge what agrees.
 
     Each task vector keeps its fraction `keep` in (0, 1] of largest entries, over the whole model (`global`) or over
-    every tensor by itself. Per entry, the sign with the larger sum wins, and the kept entries of that sign are averaged.
+    every tensor by itself (`tensor`). `scale` multiplies the disjoint mean.
     """
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep is {keep!r}; allowed: above 0, at most 1")
+    check_keep(keep)
     if scope not in SCOPES:
         raise ValueError(f"scope is {scope!r}; allowed: {', '.join(SCOPES)}")
+    if scope == "tensor":
+        return m_ties(base, experts, {}, keep, scale)
     vectors = [states.task_vector(base, expert) for expert in experts]
-    groups = [list(vectors[0])] if scope == "global" else [[key] for key in vectors[0]]
+    flat = disjoint_mean(trim(torch.stack([torch.cat([v.flatten() for v in vector.values()]) for vector in vectors]), keep))
+    pieces = flat.split([value.numel() for value in vectors[0].values()])
+    return states.apply(base, {key: piece.view_as(base[key]) for key, piece in zip(vectors[0], pieces)}, scale)
+
+
+def dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float, seed: int,
+         elect_signs: bool = False, rescale: bool = True) -> State:
+    """DARE (Yu et al. 2024): drop entries of the task vectors at random, divide the rest by `keep`.
+
+    What is left is summed, as by task arithmetic, or with `elect_signs` merged as by TIES (DARE-TIES). The draws come
+    from the CPU's generator, so that every device drops the same entries.
+    """
+    check_keep(keep)
+    generator = torch.Generator().manual_seed(seed)
+    combine = disjoint_mean if elect_signs else lambda stack: stack.sum(0)
+    return _by_tensor(base, experts, lambda stack: combine(drop(stack, keep, generator, rescale)), scale)
+
+
+def m_ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], rates: Mapping[str, Tensor], keep: float,
+           scale: float = 1.0, increment: str = "disjoint", biases: bool = False) -> State:
+    """M-TIES (M-Loss, Algorithm 1), given its keep rates: TIES tensor by tensor, some of them row by row.
+
+    `rates[name]` (rows,) holds the keep rate of each row of the weight `name`; with `biases` the entry of the layer's
+    bias belongs to its row. Other tensors keep the fraction `keep`. `increment` is `disjoint`, the mean of
+    what agrees, or `weighted`, line 22 of the algorithm with weights 1/q. Without rates it is TIES per tensor.
+    """
+    check_keep(keep)
+    combine = increments(increment)
+    return _by_tensor(base, experts, lambda stack: combine(trim(stack.flatten(1), keep).view_as(stack)), scale,
+                      rates, lambda stack, rate: combine(trim(stack, rate)), biases)
+
+
+def m_dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], rates: Mapping[str, Tensor], keep: float,
+           scale: float, seed: int) -> State:
+    """DARE-TIES with keep rates of their own for the rows of the weights in `rates`; each row is divided by its rate."""
+    check_keep(keep)
+    generator = torch.Generator().manual_seed(seed)
+    return _by_tensor(base, experts, lambda stack: disjoint_mean(drop(stack, keep, generator)), scale,
+                      rates, lambda stack, rate: disjoint_mean(drop(stack, rate.unsqueeze(1), generator)))
+
+
+def increments(name: str) -> Callable[[Tensor], Tensor]:
+    """How a trimmed stack becomes one increment; raises `ValueError` for an unknown name."""
+    known = {"disjoint": disjoint_mean, "weighted": lambda stack: elect(stack).mean(0)}
+    if name not in known:
+        raise ValueError(f"increment is {name!r}; allowed: {', '.join(known)}")
+    return known[name]
+
+
+def check_keep(keep: float) -> None:
+    """Raise `ValueError` unless `keep` is a fraction above 0, at most 1."""
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep is {keep!r}; allowed: above 0, at most 1")
+
+
+def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
+    """Zero all but the fraction `keep` of entries of largest magnitude; entries equal to the last one kept stay too.
+
+    `stack` (q, entries) has one `keep` for all; `stack` (q, rows, entries) has `keep` (rows,), and each row of each
+    model is trimmed by itself.
+    """
+    size, magnitude = stack.shape[-1], stack.abs()
+    if not isinstance(keep, Tensor):
+        threshold = magnitude.kthvalue(size - max(1, round(keep * size)) + 1, dim=-1, keepdim=True).values
+        return stack * (magnitude >= threshold)
+    kept = (keep * size).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
+    threshold = magnitude.sort(dim=-1, descending=True).values.gather(-1, (kept - 1).clamp(min=0))
+    return stack * ((magnitude >= threshold) & (kept > 0))
+
+
+def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescale: bool = True) -> Tensor:
+    """Zero each entry with probability 1 - `keep`; divide the others by `keep`, so that the mean stays (DARE).
+
+    `keep` is a number, or a tensor that broadcasts against one model's entries.
+    """
+    keep = torch.as_tensor(keep).to(stack)
+    stays = torch.rand(stack.shape, generator=generator).to(stack) < keep
+    return stack * stays / keep if rescale else stack * stays
+
+
+def elect(stack: Tensor) -> Tensor:
+    """Zero the entries whose sign is not that of the sum over models; where the sum is zero, all of them."""
+    return stack * ((stack * stack.sum(0).sign()) > 0)
+
+
+def disjoint_mean(stack: Tensor) -> Tensor:
+    """The mean over models of the elected entries that are not zero; zero where there is none."""
+    elected = elect(stack)
+    return elected.sum(0) / (elected != 0).sum(0).clamp(min=1)
+
+
+def _by_tensor(base, experts, merge, scale, rates=None, merge_rows=None, biases=False):
+    """Apply `merge(stack)` to every tensor's stack, and `merge_rows(stack, rate)` to those with rates."""
+    vectors = [states.task_vector(base, expert) for expert in experts]
+    check_rates(rates or {}, base)
     merged = {}
-    for keys in groups:
-        rows = torch.stack([torch.cat([vector[key].flatten() for key in keys]) for vector in vectors])
-        pieces = _elect(_trim(rows, keep)).split([base[key].numel() for key in keys])
-        merged |= {key: piece.view_as(base[key]) for key, piece in zip(keys, pieces)}
+    for key in vectors[0]:
+        stack = torch.stack([vector[key] for vector in vectors])
+        if not rates or key not in rates:
+            merged.setdefault(key, merge(stack))
+            continue
+        rows, bias = stack.flatten(2), f"{key.removesuffix('weight')}bias"
+        if biases and bias in vectors[0]:
+            rows = torch.cat([rows, torch.stack([vector[bias] for vector in vectors]).unsqueeze(-1)], dim=-1)
+        out = merge_rows(rows, rates[key].to(stack))
+        merged[key] = out[:, :stack[0, 0].numel()].view_as(base[key])
+        if biases and bias in vectors[0]:
+            merged[bias] = out[:, -1]
     return states.apply(base, merged, scale)
 
 
-def _trim(rows, keep):
-    """Zero all but the fraction `keep` of entries of largest magnitude in each row; ties with the last one stay."""
-    kept = max(1, round(keep * rows.shape[1]))
-    threshold = rows.abs().kthvalue(rows.shape[1] - kept + 1, dim=1, keepdim=True).values
-    return rows * (rows.abs() >= threshold)
-
-
-def _elect(rows):
-    """Mean of the non-zero entries that have the sign of the column's sum; zero where there is none."""
-    agree = (rows * rows.sum(0).sign()) > 0
-    return (rows * agree).sum(0) / agree.sum(0).clamp(min=1)
+def check_rates(rates: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` unless each rate is a fraction, one for each row of a weight that the base has."""
+    for name, rate in rates.items():
+        if name not in base or base[name].ndim < 2:
+            raise ValueError(f"rates name {name}, which is no weight with rows of this model")
+        if rate.shape != base[name].shape[:1] or not ((rate >= 0) & (rate <= 1)).all():
+            raise ValueError(f"rates of {name} must be {len(base[name])} numbers from 0 to 1, got shape {tuple(rate.shape)}"
+                             + (f" from {rate.min():.3g} to {rate.max():.3g}" if rate.numel() else ""))

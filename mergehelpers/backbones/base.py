@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from mergehelpers import states
 from mergehelpers.states import State
 
 Inputs = dict[str, Tensor]
+ACTIVATIONS = {"GELU": "gelu", "GELUActivation": "gelu", "QuickGELU": "quick_gelu", "QuickGELUActivation": "quick_gelu",
+               "ReLU": "relu", "NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh", "SiLU": "silu"}
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -70,15 +73,53 @@ class Backbone:
         """Name of that activation in `mergehelpers.mloss.ACTIVATIONS`."""
         return activation_name(self._mlps()[0][1])
 
+    def visit(self, state: State, inputs: Inputs, sites: Sequence[str], see: Callable[[str, Tensor, Tensor], None]) -> None:
+        """Run the network up to the last of `sites`; at each, call `see(site, x, h)` with its layer's input and output.
+
+        `x` is as the layer takes it, the pre-activation `h` has the nodes last: (inputs, tokens, nodes).
+        """
+        left = list(sites)
+
+        def hook(module, args, output, site):
+            if site not in left:  # `see` may call the layer itself, with other weights
+                return
+            left.remove(site)
+            see(site, args[0], self.nodes_last(output))
+            if not left:
+                raise _Enough
+
+        with _hooked([self.module.get_submodule(site) for site in sites], [partial(hook, site=site) for site in sites]):
+            try:
+                self.encode(state, inputs)
+            except _Enough:
+                pass
+
+    def at_site(self, site: str, state: State, x: Tensor) -> Tensor:
+        """The pre-activation (inputs, tokens, nodes) that the site's layer makes of `x` under the weights `state`."""
+        prefix = f"{site}."
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        return self.nodes_last(functional_call(self.module.get_submodule(site), own, (x,)))
+
+    def nodes_last(self, h: Tensor) -> Tensor:
+        """A layer's output with the nodes as its last axis; channels of an image (inputs, nodes, height, width) go there."""
+        return h.flatten(2).transpose(1, 2) if h.ndim == 4 else h
+
+    def weight_name(self, site: str) -> str:
+        """Name of the weight whose row j makes node j of the site."""
+        return f"{site}.weight"
+
+    def token_mask(self, inputs: Inputs, h: Tensor) -> Tensor | None:
+        """Which tokens of `h` (inputs, tokens, nodes) are real, (inputs, tokens) bool; None if all are."""
+        mask = inputs.get("attention_mask")
+        return mask.bool().to(h.device) if mask is not None and mask.shape == h.shape[:2] else None
+
     def preactivations(self, state: State, inputs: Inputs) -> list[tuple[Tensor, Tensor]]:
-        """What enters and what leaves each site's linear layer, padding included.
+        """What enters and what leaves each site's layer, padding included.
 
         One pair a site: (inputs, tokens, width) and the pre-activation (inputs, tokens, nodes).
         """
         seen = []
-        with _hooked([self.module.get_submodule(site) for site in self.sites()],
-                     [lambda module, args, output: seen.append((args[0], output))] * len(self.sites())):
-            self.encode(state, inputs)
+        self.visit(state, inputs, self.sites(), lambda site, x, h: seen.append((x, h)))
         return seen
 
     @contextmanager
@@ -120,16 +161,18 @@ class Backbone:
         return states.load(source)
 
 
+class _Enough(Exception):
+    """Ends a forward pass of which the rest is not needed."""
+
+
 def activation_name(module: nn.Module) -> str:
     """The book's name of an activation module; raises `ValueError` for one it has no name for."""
     kind = type(module).__name__
-    names = {"GELU": "gelu", "GELUActivation": "gelu", "QuickGELU": "quick_gelu", "QuickGELUActivation": "quick_gelu",
-             "ReLU": "relu", "NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh", "SiLU": "silu"}
     if kind == "GELU" and module.approximate == "tanh":
         return "gelu_tanh"
-    if kind not in names:
-        raise ValueError(f"the activation {kind} has no name here; known: {', '.join(sorted(set(names.values())))}")
-    return names[kind]
+    if kind not in ACTIVATIONS:
+        raise ValueError(f"the activation {kind} has no name here; known: {', '.join(sorted(set(ACTIVATIONS.values())))}")
+    return ACTIVATIONS[kind]
 
 
 def _rename(wanted, raw):

@@ -1,0 +1,160 @@
+"""M-Loss inside a network, and M-TIES, which trims a node's weights by it (M-Loss paper, Section 5).
+
+A *site* is a linear layer or convolution that feeds an elementwise activation; its nodes are its output units or
+channels. Every expert reads the same input there, so that a node's pre-activations differ by its weights alone. Chapter 2
+derives and tests everything here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from mergehelpers import device as devices
+from mergehelpers import merge, mloss
+from mergehelpers.backbones import Backbone
+from mergehelpers.states import State
+
+
+def squared(h: Tensor, f: Callable, weights=None) -> Tensor:
+    """The squared gap of each node, as in the paper's released code: (q, ..., nodes) -> (..., nodes)."""
+    return mloss.discrepancy(h, f, weights).square()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One reading of M-TIES. `activation` None is the network's own; see `VARIANTS`."""
+
+    measure: Callable
+    activation: str | None
+    synchronised: bool
+    increment: str
+    biases: bool
+
+
+# `paper` is Algorithm 1 to the letter; `released` is what m_ties.py of the authors' repository does at 11fb725.
+VARIANTS = {
+    "paper": Variant(mloss.node_mloss, None, synchronised=True, increment="weighted", biases=True),
+    "released": Variant(squared, "gelu_tanh", synchronised=False, increment="disjoint", biases=False),
+}
+
+
+def variant(name: str) -> Variant:
+    """The reading of that name; raises `ValueError` that lists them."""
+    if name not in VARIANTS:
+        raise ValueError(f"variant is {name!r}; allowed: {', '.join(VARIANTS)}")
+    return VARIANTS[name]
+
+
+def pick_sites(backbone: Backbone, layers: str = "*") -> list[str]:
+    """The sites whose names match one of the patterns in `layers`, separated by commas (`*` matches anything).
+
+    Raises `ValueError` if the network has no site, or for a pattern that matches none, with the names there are.
+    """
+    sites = backbone.sites()
+    if not sites:
+        raise ValueError(f"{type(backbone).__name__} has no layer that feeds an activation, so M-Loss has nothing to measure")
+    patterns = [pattern.strip() for pattern in layers.split(",")]
+    for pattern in patterns:
+        if not any(fnmatchcase(site, pattern) for site in sites):
+            raise ValueError(f"layers: no site matches {pattern!r}; there are {', '.join(sites)}")
+    return [site for site in sites if any(fnmatchcase(site, pattern) for pattern in patterns)]
+
+
+@torch.no_grad()
+def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[State], inputs, *, sites: Sequence[str] | None = None,
+                measure: Callable = mloss.node_mloss, activation: str | None = None, batch: int | None = None,
+                bar=None) -> dict[str, Tensor]:
+    """Mean M-Loss of every node over inputs and tokens, `{site: (nodes,)}`.
+
+    All experts read what enters the site in the network `reader` (Algorithm 1); with `reader` None each reads its own
+    activations. `measure(h, f)` maps pre-activations (q, tokens, nodes) to what is averaged over tokens:
+    `mloss.node_mloss` (Eq. 4), `squared`, `mloss.layer_mloss` (Eq. 3), … Inputs come in batches and nothing is kept
+    of them but sums; the pass stops behind the last site. Raises `ValueError` for no inputs, or an unknown site.
+    """
+    if len(inputs) == 0:
+        raise ValueError("M-Loss needs unlabelled inputs; there are none")
+    sites = pick_sites(backbone) if sites is None else list(sites)
+    if unknown := set(sites) - set(backbone.sites()):
+        raise ValueError(f"no site {', '.join(sorted(unknown))}; there are {', '.join(backbone.sites())}")
+    f = mloss.activation(activation or backbone.activation)
+    sums, count = {}, dict.fromkeys(sites, 0)
+
+    def add(site, h, mask):
+        loss = measure(h.flatten(1, -2) if mask is None else h[:, mask], f)
+        sums[site] = sums.get(site, 0) + loss.to(devices.widest_float(loss.device)).sum(0)
+        count[site] += len(loss)
+
+    batch = batch or backbone.batch
+    for start in range(0, len(inputs), batch):
+        piece = backbone.prepare(inputs[start:start + batch])
+        if reader is None:
+            own = [_recorded(backbone, expert, piece, sites) for expert in experts]
+            for site in sites:
+                add(site, torch.stack([record[site] for record in own]), backbone.token_mask(piece, own[0][site]))
+        else:
+            def visit(site, x, h):
+                each = torch.stack([backbone.at_site(site, expert, x) for expert in experts])
+                add(site, each, backbone.token_mask(piece, h))
+            backbone.visit(reader, piece, sites, visit)
+        if bar is not None:
+            bar.update(min(batch, len(inputs) - start))
+    return {site: sums[site] / count[site] for site in sites}
+
+
+def _recorded(backbone, state, inputs, sites):
+    seen = {}
+    backbone.visit(state, inputs, sites, lambda site, x, h: seen.__setitem__(site, h))
+    return seen
+
+
+def ranks(scores: Tensor) -> Tensor:
+    """Ranks of the scores from 0 (lowest) to 1 (highest), float64; equal scores share the mean of their ranks."""
+    values = scores.cpu().double()
+    below = (values.unsqueeze(0) < values.unsqueeze(1)).sum(1)
+    equal = (values.unsqueeze(0) == values.unsqueeze(1)).sum(1)
+    return (below + (equal - 1) / 2) / max(len(values) - 1, 1)
+
+
+def check_rates(keep: float, spread: float) -> None:
+    """Raise `ValueError` unless 0 < keep <= 1 and 0 <= spread <= keep."""
+    merge.check_keep(keep)
+    if not 0 <= spread <= keep:
+        raise ValueError(f"spread is {spread!r}; allowed: from 0 to keep, here {keep}")
+
+
+def keep_rates(scores: Tensor, keep: float, spread: float) -> Tensor:
+    """RankNorm (Algorithm 1, line 15): from `keep` for the lowest score down to `keep - spread` for the highest."""
+    check_rates(keep, spread)
+    return keep - spread * ranks(scores)
+
+
+def rates_of(backbone: Backbone, scores: Mapping[str, Tensor], keep: float, spread: float) -> dict[str, Tensor]:
+    """Keep rates under the names of the sites' weights, as `merge.m_ties` takes them."""
+    return {backbone.weight_name(site): keep_rates(score, keep, spread) for site, score in scores.items()}
+
+
+def m_ties(backbone: Backbone, base: State, experts: Sequence[State], inputs, keep: float, spread: float, scale: float = 1.0,
+           reading: str = "paper", layers: str = "*", batch: int | None = None, bar=None) -> tuple[State, dict[str, Tensor]]:
+    """M-TIES from unlabelled `inputs`: the merged state, and the keep rates it used.
+
+    `reading` names one of `VARIANTS`. A synchronised one scores site after site, each in the network merged so far: the
+    pass for the k-th site runs k - 1 merged layers and q experts' layers. Raises `ValueError` for settings out of range.
+    """
+    how = variant(reading)
+    check_rates(keep, spread)
+    sites = pick_sites(backbone, layers)
+    options = {"measure": how.measure, "activation": how.activation, "batch": batch, "bar": bar}
+    settings = {"keep": keep, "scale": scale, "increment": how.increment, "biases": how.biases}
+    if not how.synchronised:
+        rates = rates_of(backbone, node_scores(backbone, base, experts, inputs, sites=sites, **options), keep, spread)
+        return merge.m_ties(base, experts, rates, **settings), rates
+    merged, rates = merge.m_ties(base, experts, {}, **settings), {}
+    for site in sites:
+        found = rates_of(backbone, node_scores(backbone, merged, experts, inputs, sites=[site], **options), keep, spread)
+        own = [key for key in base if key.startswith(f"{site}.")]
+        merged |= merge.m_ties({key: base[key] for key in own}, [{key: e[key] for key in own} for e in experts], found, **settings)
+        rates |= found
+    return merged, rates

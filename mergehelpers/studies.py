@@ -1,0 +1,108 @@
+"""Studies: results that take longer than a page may run.
+
+A study is a table of rows, each with a key that names all it depends on. A chapter asks for a row and says how to
+compute it. A row stored in `book/studies/` is taken from there, except that a share of them, drawn by the
+chapter's seed, is computed again and compared; a row that is not stored is computed. So a stored table can be
+checked by anyone, and other parameters or another suite just take longer.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+MODES = ("stored", "full")
+
+
+def fingerprint(states: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """Eight hexadecimal digits that change with any weight of any of these models."""
+    digest = hashlib.sha256()
+    for name, state in states.items():
+        for key, value in state.items():
+            digest.update(f"{name}/{key}".encode())
+            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+class Study:
+    """Rows by key, from `path` or computed. `mode` is `stored` or `full` (nothing is taken from `path`).
+
+    `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. Progress shows on a
+    terminal.
+    """
+
+    def __init__(self, path: Path | str, mode: str = "stored", recheck: float = 0.0, seed: int = 0):
+        if mode not in MODES:
+            raise ValueError(f"study is {mode!r}; allowed: {', '.join(MODES)}")
+        self.path, self.recheck, self.seed = Path(path), recheck, seed
+        self.stored = {}
+        if mode == "stored" and self.path.is_file():
+            try:
+                self.stored = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{self.path} is not a stored study: {error}") from error
+        self.rows, self.computed, self.compared = {}, 0, {}
+        self.bar = tqdm(desc=self.path.stem, unit="row", disable=None)
+
+    def row(self, key: str, compute: Callable[[], object]):
+        """The value of a row: numbers, lists and dicts of numbers, or dicts of boolean tensors packed by `pack`."""
+        if key in self.rows:
+            return self.rows[key]
+        if key not in self.stored:
+            self.rows[key] = json.loads(json.dumps(compute()))
+            self.computed += 1
+            self.bar.update()
+        else:
+            self.rows[key] = self.stored[key]
+            if self._drawn(key):
+                self.compared[key] = difference(self.stored[key], json.loads(json.dumps(compute())))
+                self.bar.update()
+        return self.rows[key]
+
+    def _drawn(self, key):
+        return int(hashlib.sha256(f"{self.seed} {key}".encode()).hexdigest()[:8], 16) < self.recheck * 2**32
+
+    def save(self, path: Path | str, command: str) -> None:
+        """Write all rows of this run, one a line, with their provenance; by a temporary file and a rename."""
+        provenance = {"command": command, "torch": version("torch"), "transformers": version("transformers"),
+                      "machine": f"{platform.machine()}, {torch.get_num_threads()} threads"}
+        lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(self.rows.items()))
+        temporary = Path(path).with_suffix(".part")
+        try:
+            temporary.write_text(f'{{"provenance": {json.dumps(provenance)},\n"rows": {{\n{lines}\n}}}}\n', encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def pack(answers: Mapping[str, Tensor]) -> dict[str, str]:
+    """Right or wrong for every input of every task, as hexadecimal text with the number of inputs in front."""
+    return {task: f"{len(right)}:{np.packbits(right.cpu().numpy().astype(bool)).tobytes().hex()}" for task, right in answers.items()}
+
+
+def unpack(packed: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The boolean arrays that `pack` was given."""
+    out = {}
+    for task, text in packed.items():
+        count, digits = text.split(":")
+        out[task] = np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))[:int(count)].astype(bool)
+    return out
+
+
+def difference(a, b) -> float:
+    """How far two values of a row are apart: the largest relative difference of numbers, the largest share of differing answers."""
+    if isinstance(a, dict):
+        return max((difference(a[key], b[key]) for key in a), default=0.0) if a.keys() == b.keys() else float("inf")
+    if isinstance(a, list):
+        return max((difference(x, y) for x, y in zip(a, b)), default=0.0) if len(a) == len(b) else float("inf")
+    if isinstance(a, str):
+        x, y = unpack({"": a})[""], unpack({"": b})[""]
+        return float((x != y).mean()) if len(x) == len(y) else float("inf")
+    return abs(a - b) / max(abs(a), abs(b), 1e-12)
