@@ -31,6 +31,7 @@ def predictions(suite: Suite, state: State, task: str, split: str = "test", limi
 def right(suite: Suite, state: State, split: str = "test", tasks: Sequence[str] | None = None, limit: int | None = None,
           device: str = "auto") -> dict[str, Tensor]:
     """Which answers of one model are right, for the first `limit` inputs of each task: `{task: (inputs,) bool}`."""
+    _check_limit(limit)
     place = devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
     return {task: predictions(suite, state, task, split, limit) == suite.task(task).labels[split][:limit]
@@ -41,12 +42,16 @@ def compare(a: Mapping[str, Tensor], b: Mapping[str, Tensor], seed: int = 0, res
     """Mean over tasks of the accuracy of `a` minus that of `b`, in points, with its 95 % bootstrap interval.
 
     `a` and `b` are the right answers of two models to the same inputs, `{task: (inputs,) bool}`. Inputs are resampled
-    within each task, for both models alike.
+    within each task, for both models alike. Raises `ValueError` if tasks or numbers of inputs differ.
     """
+    if {t: len(x) for t, x in a.items()} != {t: len(x) for t, x in b.items()}:
+        raise ValueError("the two models did not answer the same inputs of the same tasks")
     rng, means = np.random.default_rng(seed), []
     for task in a:
         gain = 100 * (np.asarray(a[task], float) - np.asarray(b[task], float))
-        drawn = rng.multinomial(len(gain), np.full(len(gain), 1 / len(gain)), size=resamples) @ gain / len(gain)
+        # A resample is decided by how often it draws each of the three values that a gain can have.
+        values, counts = np.unique(gain, return_counts=True)
+        drawn = rng.multinomial(len(gain), counts / len(gain), size=resamples) @ values / len(gain)
         means.append(np.append(gain.mean(), drawn))
     means = np.mean(means, axis=0)
     return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
@@ -61,8 +66,7 @@ def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tas
     expert; the experts are evaluated on the same inputs, unless they are among `models` under their task's name).
     Raises `ValueError` for an unknown task or split, a limit below 1, or weights that are not finite.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; allowed: a whole number, 1 or more")
+    _check_limit(limit)
     tasks = list(suite.tasks) if tasks is None else list(tasks)
     for task in tasks:
         if split not in suite.task(task).inputs:
@@ -95,6 +99,11 @@ def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tas
             "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
         })
     return pd.DataFrame(rows)
+
+
+def _check_limit(limit):
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; allowed: a whole number, 1 or more")
 
 
 def matrix(table: pd.DataFrame, column: str = "accuracy") -> pd.DataFrame:

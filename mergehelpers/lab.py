@@ -16,11 +16,13 @@ from importlib.resources import files
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from mergehelpers.backbones import Plain
 from mergehelpers.states import State
+from mergehelpers.suites import Suite, Task
 
 SIDE = 14
 SPLITS = {"train": slice(0, 3000), "val": slice(3000, 3500), "test": slice(3500, 5000)}
@@ -153,6 +155,34 @@ def average(stack: State, weights: Tensor | None = None) -> State:
     m = len(stack["layers.0.bias"])
     weights = torch.full((m,), 1 / m, dtype=torch.float64) if weights is None else weights
     return {name: torch.tensordot(weights, p, 1).unsqueeze(0) for name, p in stack.items()}
+
+
+def suite(base: State, experts: State, digits: Digits, name: str = "lab") -> Suite:
+    """One base (a stack of one) and an expert for each task as a suite: hidden layers as the network, the readout as head.
+
+    The unlabelled inputs are the first 128 training images. Raises `ValueError` unless all share the base's readout.
+    """
+    last = depth(base) - 1
+    for part in (f"layers.{last}.weight", f"layers.{last}.bias"):
+        if not (experts[part] == base[part]).all():
+            raise ValueError(f"the experts' {part} differs from the base's; train them with the readout frozen")
+    hidden = [f"layers.{j}.{part}" for j in range(last) for part in ("weight", "bias")]
+
+    def state(stack, model):
+        return {f"{2 * int(key.split('.')[1])}.{key.split('.')[2]}": stack[key][model] for key in hidden}
+
+    widths = [base[f"layers.{j}.weight"].shape[1:] for j in range(last)]
+    layers = [part for fan_out, fan_in in widths for part in (nn.Linear(fan_in, fan_out, dtype=torch.float64), nn.ReLU())]
+    head = {"weight": base[f"layers.{last}.weight"][0], "bias": base[f"layers.{last}.bias"][0]}
+    splits = {split: digits.split(split) for split in SPLITS}
+    tasks = {
+        task: Task(task, tuple("0123456789"), head,
+                   {split: inputs[t] for split, (inputs, _) in splits.items()} | {"unlabelled": splits["train"][0][t][:128]},
+                   {split: labels for split, (_, labels) in splits.items()})
+        for t, task in enumerate(TASKS)
+    }
+    return Suite(name, Plain(nn.Sequential(*layers), widths[-1][0]), state(base, 0),
+                 {task: state(experts, t) for t, task in enumerate(TASKS)}, tasks)
 
 
 def accuracy(

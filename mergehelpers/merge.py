@@ -74,7 +74,7 @@ def m_ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], 
     """
     check_keep(keep)
     combine = increments(increment)
-    return _by_tensor(base, experts, lambda stack: combine(trim(stack.flatten(1), keep).view_as(stack)), scale,
+    return _by_tensor(base, experts, lambda stack: combine(trim(stack.reshape(len(stack), -1), keep).view_as(stack)), scale,
                       rates, lambda stack, rate: combine(trim(stack, rate)), biases)
 
 
@@ -121,9 +121,10 @@ def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescal
 
     `keep` is a number, or a tensor that broadcasts against one model's entries.
     """
-    keep = torch.as_tensor(keep).to(stack)
-    stays = torch.rand(stack.shape, generator=generator).to(stack) < keep
-    return stack * stays / keep if rescale else stack * stays
+    keep = torch.as_tensor(keep, dtype=torch.float64)
+    stays = (torch.rand(stack.shape, generator=generator, dtype=torch.float64) < keep).to(stack.device)
+    # Where the rate is 0 nothing stays, and any divisor will do.
+    return stack * stays / keep.where(keep > 0, 1.0).to(stack) if rescale else stack * stays
 
 
 def elect(stack: Tensor) -> Tensor:
@@ -144,13 +145,16 @@ def _by_tensor(base, experts, merge, scale, rates=None, merge_rows=None, biases=
     merged = {}
     for key in vectors[0]:
         stack = torch.stack([vector[key] for vector in vectors])
+        if not stack.any():  # a frozen tensor, often the largest: every rule leaves it alone
+            merged[key] = stack[0]
+            continue
         if not rates or key not in rates:
             merged.setdefault(key, merge(stack))
             continue
         rows, bias = stack.flatten(2), f"{key.removesuffix('weight')}bias"
         if biases and bias in vectors[0]:
             rows = torch.cat([rows, torch.stack([vector[bias] for vector in vectors]).unsqueeze(-1)], dim=-1)
-        out = merge_rows(rows, rates[key].to(stack))
+        out = merge_rows(rows, rates[key])
         merged[key] = out[:, :stack[0, 0].numel()].view_as(base[key])
         if biases and bias in vectors[0]:
             merged[bias] = out[:, -1]
@@ -160,7 +164,7 @@ def _by_tensor(base, experts, merge, scale, rates=None, merge_rows=None, biases=
 def check_rates(rates: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
     """Raise `ValueError` unless each rate is a fraction, one for each row of a weight that the base has."""
     for name, rate in rates.items():
-        if name not in base or base[name].ndim < 2:
+        if name not in base or base[name].ndim < 2 or not base[name].is_floating_point():
             raise ValueError(f"rates name {name}, which is no weight with rows of this model")
         if rate.shape != base[name].shape[:1] or not ((rate >= 0) & (rate <= 1)).all():
             raise ValueError(f"rates of {name} must be {len(base[name])} numbers from 0 to 1, got shape {tuple(rate.shape)}"

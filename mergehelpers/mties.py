@@ -44,7 +44,7 @@ VARIANTS = {
 def variant(name: str) -> Variant:
     """The reading of that name; raises `ValueError` that lists them."""
     if name not in VARIANTS:
-        raise ValueError(f"variant is {name!r}; allowed: {', '.join(VARIANTS)}")
+        raise ValueError(f"reading is {name!r}; allowed: {', '.join(VARIANTS)}")
     return VARIANTS[name]
 
 
@@ -79,10 +79,10 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
     sites = pick_sites(backbone) if sites is None else list(sites)
     if unknown := set(sites) - set(backbone.sites()):
         raise ValueError(f"no site {', '.join(sorted(unknown))}; there are {', '.join(backbone.sites())}")
-    f = mloss.activation(activation or backbone.activation)
     sums, count = {}, dict.fromkeys(sites, 0)
 
     def add(site, h, mask):
+        f = mloss.activation(activation or backbone.activation_at(site))
         loss = measure(h.flatten(1, -2) if mask is None else h[:, mask], f)
         sums[site] = sums.get(site, 0) + loss.to(devices.widest_float(loss.device)).sum(0)
         count[site] += len(loss)
@@ -91,31 +91,31 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
     for start in range(0, len(inputs), batch):
         piece = backbone.prepare(inputs[start:start + batch])
         if reader is None:
-            own = [_recorded(backbone, expert, piece, sites) for expert in experts]
-            for site in sites:
-                add(site, torch.stack([record[site] for record in own]), backbone.token_mask(piece, own[0][site]))
+            own = [backbone.preactivations(expert, piece, sites) for expert in experts]
+            for i, site in enumerate(sites):
+                h = torch.stack([records[i][1] for records in own])
+                add(site, h, backbone.token_mask(piece, h[0]))
         else:
-            def visit(site, x, h):
-                each = torch.stack([backbone.at_site(site, expert, x) for expert in experts])
-                add(site, each, backbone.token_mask(piece, h))
-            backbone.visit(reader, piece, sites, visit)
+            def see(site, x):
+                h = torch.stack([backbone.at_site(site, expert, x) for expert in experts])
+                add(site, h, backbone.token_mask(piece, h[0]))
+            backbone.visit(reader, piece, sites, see)
         if bar is not None:
             bar.update(min(batch, len(inputs) - start))
     return {site: sums[site] / count[site] for site in sites}
 
 
-def _recorded(backbone, state, inputs, sites):
-    seen = {}
-    backbone.visit(state, inputs, sites, lambda site, x, h: seen.__setitem__(site, h))
-    return seen
-
-
 def ranks(scores: Tensor) -> Tensor:
-    """Ranks of the scores from 0 (lowest) to 1 (highest), float64; equal scores share the mean of their ranks."""
+    """Ranks of the scores from 0 (lowest) to 1 (highest), float64; equal scores share the mean of their ranks.
+
+    Raises `ValueError` if a score is not finite.
+    """
     values = scores.cpu().double()
+    if not values.isfinite().all():
+        raise ValueError("the scores hold NaN or infinity, so they have no ranks")
     below = (values.unsqueeze(0) < values.unsqueeze(1)).sum(1)
     equal = (values.unsqueeze(0) == values.unsqueeze(1)).sum(1)
-    return (below + (equal - 1) / 2) / max(len(values) - 1, 1)
+    return (below + (equal - 1) / 2).double() / max(len(values) - 1, 1)
 
 
 def check_rates(keep: float, spread: float) -> None:

@@ -98,6 +98,18 @@ class Listed:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text that is not empty."""
+
+    def __str__(self):
+        return "a text that is not empty"
+
+    def check(self, value):
+        if not isinstance(value, str) or not value.strip():
+            raise Wrong
+
+
+@dataclass(frozen=True)
 class OutputFolder:
     """A folder that can be written, made when missing; empty means that nothing is written."""
 

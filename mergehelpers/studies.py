@@ -8,6 +8,7 @@ checked by anyone, and other parameters or another suite just take longer.
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -27,7 +28,7 @@ def fingerprint(states: Mapping[str, Mapping[str, Tensor]]) -> str:
     for name, state in states.items():
         for key, value in state.items():
             digest.update(f"{name}/{key}".encode())
-            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:8]
 
 
@@ -48,6 +49,8 @@ class Study:
                 self.stored = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{self.path} is not a stored study: {error}") from error
+            if not isinstance(self.stored, dict):
+                raise ValueError(f"{self.path} is not a stored study: its rows are no table")
         self.rows, self.computed, self.compared = {}, 0, {}
         self.bar = tqdm(desc=self.path.stem, unit="row", disable=None)
 
@@ -104,5 +107,6 @@ def difference(a, b) -> float:
         return max((difference(x, y) for x, y in zip(a, b)), default=0.0) if len(a) == len(b) else float("inf")
     if isinstance(a, str):
         x, y = unpack({"": a})[""], unpack({"": b})[""]
-        return float((x != y).mean()) if len(x) == len(y) else float("inf")
-    return abs(a - b) / max(abs(a), abs(b), 1e-12)
+        return float((x != y).sum() / max(len(x), 1)) if len(x) == len(y) else float("inf")
+    apart = abs(a - b) / max(abs(a), abs(b), 1e-12)
+    return 0.0 if a == b or (a != a and b != b) else apart if math.isfinite(apart) else float("inf")

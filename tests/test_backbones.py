@@ -1,5 +1,7 @@
-"""The four kinds of network: each agrees with the library it comes from, on tiny random models and on MiniLM."""
+"""The kinds of network: each agrees with the library it comes from, on tiny random models and on MiniLM."""
 
+import copy
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 from torch.nn.functional import linear, normalize
 
 from mergehelpers import mloss, states, suites
-from mergehelpers.backbones import BertText, ClipVision, OpenClipVision, T5Text
+from mergehelpers.backbones import BertText, ClipVision, OpenClipVision, Plain, T5Text
 from mergehelpers.backbones.base import activation_name
 from mergehelpers.suites.data import Items
 
@@ -437,6 +439,17 @@ def test_preactivations_are_what_each_linear_layer_makes(made):
     for name, (x, h) in zip(made.backbone.sites(), pairs):
         assert x.shape == (*h.shape[:2], 16) and h.shape == (len(made.inputs), h.shape[1], nodes)
         close(h, linear(x, made.state[f"{name}.weight"], made.state.get(f"{name}.bias")))
+        assert made.backbone.activation_at(name) == activation
+
+
+def test_preactivations_of_some_sites_are_those_among_all(made):
+    inputs = made.backbone.prepare(made.inputs)
+    first, second = made.backbone.sites()
+    every = dict(zip((first, second), made.backbone.preactivations(made.state, inputs)))
+    for sites in ([first], [second], [second, first], []):
+        pairs = made.backbone.preactivations(made.state, inputs, sites)
+        for site, (x, h) in zip(sites, pairs, strict=True):
+            assert torch.equal(x, every[site][0]) and torch.equal(h, every[site][1])
 
 
 def test_a_t5_of_the_older_kind_has_other_sites(tmp_path):
@@ -600,3 +613,258 @@ def test_replacing_minilms_gelu(minilm):
         close(encoded(minilm), before)
     with minilm.backbone.replaced([torch.zeros_like] * sites):
         assert differ(encoded(minilm), before)
+
+
+# Sites, one by one
+
+
+def other(state, seed=1, spread=0.1):
+    g = torch.Generator().manual_seed(seed)
+    return {name: value + spread * torch.randn(value.shape, generator=g).to(value) for name, value in state.items()}
+
+
+def seen_by(made, sites, state=None):
+    seen = []
+    made.backbone.visit(state or made.state, made.backbone.prepare(made.inputs), sites,
+                        lambda site, x: seen.append((site, x)))
+    return seen
+
+
+def entering(made, site):
+    """What the site's layer is given by the whole network."""
+    seen = []
+    handle = made.backbone.module.get_submodule(site).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    try:
+        encoded(made)
+    finally:
+        handle.remove()
+    x, = seen
+    return x
+
+
+def hooks(backbone):
+    return [hook for module in backbone.module.modules() for kind in (module._forward_hooks, module._forward_pre_hooks)
+            for hook in kind.values()]
+
+
+@torch.no_grad()
+def test_a_visit_shows_each_site_once_in_the_order_of_the_network(made):
+    first, second = made.backbone.sites()
+    for sites, expected in (([first], [first]), ([second], [second]), ([second, first], [first, second])):
+        seen = seen_by(made, sites)
+        assert [site for site, _ in seen] == expected
+        for site, x in seen:
+            assert torch.equal(x, entering(made, site))
+
+
+@torch.no_grad()
+def layers_run(made, run):
+    """Which of the layers that feed or read an activation compute during `run()`, in order."""
+    ran, names = [], [*made.backbone.sites(), *made.backbone.readouts()]
+    handles = [made.backbone.module.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
+               for name in names]
+    try:
+        run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ran
+
+
+def test_a_visit_ends_before_the_layer_of_its_last_site(made):
+    (first, second), (reader, _) = made.backbone.sites(), made.backbone.readouts()
+    assert layers_run(made, lambda: seen_by(made, [first])) == []
+    for sites in ([second], [second, first]):
+        assert layers_run(made, lambda: seen_by(made, sites)) == [first, reader]
+
+
+def test_preactivations_end_behind_the_layer_of_their_last_site(made):
+    (first, second), (reader, _) = made.backbone.sites(), made.backbone.readouts()
+    inputs = made.backbone.prepare(made.inputs)
+    for sites, expected in (([first], [first]), ([second], [first, reader, second]), (None, [first, reader, second])):
+        assert layers_run(made, lambda: made.backbone.preactivations(made.state, inputs, sites)) == expected
+
+
+def test_a_visitor_may_run_the_site_with_other_weights(made):
+    """What follows is not disturbed by it."""
+    found, weights, inputs = [], other(made.state), made.backbone.prepare(made.inputs)
+
+    def see(site, x):
+        found.append((x, *(made.backbone.at_site(site, state, x) for state in (weights, made.state))))
+
+    made.backbone.visit(made.state, inputs, made.backbone.sites(), see)
+    for site, (x, h), (visited, changed, same) in zip(
+            made.backbone.sites(), made.backbone.preactivations(made.state, inputs), found, strict=True):
+        assert torch.equal(visited, x) and torch.equal(same, h)
+        close(changed, linear(x, weights[f"{site}.weight"], weights.get(f"{site}.bias")))
+        assert differ(changed, h)
+
+
+def test_a_visit_leaves_no_hooks_even_if_the_visitor_fails(made):
+    def fail(*_):
+        raise RuntimeError("on purpose")
+
+    before, own = encoded(made), hooks(made.backbone)
+    seen_by(made, made.backbone.sites())
+    with pytest.raises(RuntimeError, match="on purpose"):
+        made.backbone.visit(made.state, made.backbone.prepare(made.inputs), made.backbone.sites(), fail)
+    assert hooks(made.backbone) == own and torch.equal(encoded(made), before)
+
+
+def test_the_rows_of_a_sites_weight_are_its_nodes(made):
+    """A weight row of zeros, and a bias of zero, make the node silent, and no other."""
+    inputs = made.backbone.prepare(made.inputs)
+    for site, (_, h) in zip(made.backbone.sites(), made.backbone.preactivations(made.state, inputs)):
+        name = made.backbone.weight_name(site)
+        weight = made.state[name].clone()
+        weight[3] = 0
+        bias = {f"{site}.bias": made.state[f"{site}.bias"].clone()} if f"{site}.bias" in made.state else {}
+        for value in bias.values():
+            value[3] = 0
+        (_, changed), = made.backbone.preactivations(made.state | {name: weight} | bias, inputs, [site])
+        assert not changed[..., 3].any() and h[..., 3].abs().max() > 0.01
+        others = [node for node in range(h.shape[-1]) if node != 3]
+        assert len(weight) == h.shape[-1] and torch.equal(changed[..., others], h[..., others])
+
+
+def test_the_token_mask_is_that_of_the_real_tokens(made):
+    inputs = made.backbone.prepare(made.inputs)
+    for _, h in made.backbone.preactivations(made.state, inputs):
+        mask = made.backbone.token_mask(inputs, h)
+        if made.kind in ("open_clip", "clip"):
+            assert mask is None
+        else:
+            assert mask.dtype == torch.bool and mask.sum(1).tolist() == [len(text.split()) + 2 for text in TEXTS]
+            assert all(torch.equal(row, row.sort(descending=True).values) for row in mask)
+            assert made.backbone.token_mask(inputs, h[:, :1]) is None
+
+
+@pytest.mark.parametrize("inner", [False, True], ids=["alone", "with its norm"])
+@pytest.mark.parametrize("convolution, size", [(torch.nn.Conv1d, (5,)), (torch.nn.Conv2d, (4, 5)), (torch.nn.Conv3d, (2, 4, 5))])
+def test_the_channels_of_a_convolution_go_to_the_last_axis(convolution, size, inner):
+    layer = convolution(2, 3, 1)
+    layer = torch.nn.Sequential(layer, torch.nn.GroupNorm(1, 3)) if inner else layer
+    backbone, h = Plain(torch.nn.Sequential(layer, torch.nn.ReLU()), 3), torch.randn(2, 3, *size)
+    found = backbone.nodes_last("0", h)
+    assert found.shape == (2, h[0, 0].numel(), 3)
+    for n in range(2):
+        for token, place in enumerate(product(*map(range, size))):
+            assert found[n, token].tolist() == h[n, :, *place].tolist()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 5, 3), (2, 4, 5, 3)])
+def test_the_nodes_of_a_linear_layer_are_last_already(shape):
+    backbone = Plain(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()), 3)
+    h = torch.zeros(shape)
+    assert backbone.nodes_last("0", h) is h
+
+
+# Plain networks
+
+
+def plain():
+    """Every kind of site: a linear layer, a convolution, and a convolution with its norm."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4)), torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2), torch.nn.Conv2d(4, 5, 2), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(20, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
+    backbone = Plain(module, 2)
+    count = "0.1.num_batches_tracked"
+    state = other({name: value for name, value in backbone.names().items() if name != count}, spread=0.5)
+    state |= {"0.1.running_var": state["0.1.running_var"].abs() + 0.5, count: torch.tensor(4)}
+    return backbone, state, tiny.images(0, 5)[0].transpose(0, 3, 1, 2) / 255
+
+
+def test_a_plain_network_is_its_module_under_the_states_weights():
+    backbone, state, inputs = plain()
+    expected = copy.deepcopy(backbone.module)
+    expected.load_state_dict(state)
+    found = backbone.encode(state, backbone.prepare(inputs))
+    close(found, expected(torch.tensor(inputs, dtype=torch.float32)))
+    assert found.shape == (5, backbone.width) and differ(found[0], found[1])
+    for batch in (1, 2, None):
+        close(backbone.embed(state, inputs, batch), found)
+
+
+def test_a_plain_networks_sites_feed_its_activations():
+    backbone, state, inputs = plain()
+    assert backbone.sites() == ["0", "3", "6"] and backbone.readouts() == ["3", "6", "8"]
+    assert backbone.activation == "relu"
+    assert [backbone.weight_name(site) for site in backbone.sites()] == ["0.0.weight", "3.weight", "6.weight"]
+    (x, first), (_, second), (_, third) = backbone.preactivations(state, backbone.prepare(inputs))
+    assert x.shape == (5, 3, 8, 8)
+    assert (first.shape, second.shape, third.shape) == ((5, 36, 4), (5, 4, 5), (5, 6))
+    inner = copy.deepcopy(backbone.module[0])
+    inner.load_state_dict({name.removeprefix("0."): value for name, value in state.items() if name.startswith("0.")})
+    close(first[1, 7], inner(x)[1, :, 1, 1])
+    close(backbone.encode(state, backbone.prepare(inputs)), linear(third.relu(), state["8.weight"], state["8.bias"]))
+
+
+def test_a_site_with_its_norm_runs_under_the_weights_of_both():
+    backbone, state, inputs = plain()
+    x = backbone.prepare(inputs)["x"]
+    changed = state | {"0.1.running_mean": state["0.1.running_mean"] + 1}
+    step = state["0.1.weight"] / (state["0.1.running_var"] + 1e-5).sqrt()
+    close(backbone.at_site("0", changed, x), backbone.at_site("0", state, x) - step)
+
+
+def test_a_plain_network_prepares_inputs_in_its_own_precision():
+    backbone, _, inputs = plain()
+    found = backbone.prepare(inputs)["x"]
+    assert found.dtype == torch.float32
+    for many in (list(torch.tensor(inputs)), tuple(torch.tensor(inputs)), torch.tensor(inputs)):
+        assert torch.equal(backbone.prepare(many)["x"], found)
+    assert backbone.token_mask(backbone.prepare(inputs), torch.zeros(5, 4, 6)) is None
+    double = Plain(backbone.module.double(), 2)
+    assert torch.equal(double.prepare(inputs)["x"], torch.tensor(inputs))
+
+
+@pytest.mark.parametrize("kind", [np.ndarray.tolist, list], ids=["numbers", "arrays"])
+def test_a_plain_network_prepares_lists(kind):
+    backbone, _, inputs = plain()
+    assert torch.equal(backbone.prepare(kind(inputs))["x"], backbone.prepare(inputs)["x"])
+
+
+def test_replacing_a_plain_networks_activations():
+    backbone, state, inputs = plain()
+    with backbone.replaced([torch.relu, torch.relu, torch.zeros_like]):
+        found = backbone.encode(state, backbone.prepare(inputs))
+    close(found, state["8.bias"].expand(5, 2))
+
+
+def test_the_last_activation_has_no_reader():
+    backbone = Plain(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GELU(), torch.nn.Dropout()), 3)
+    assert (backbone.sites(), backbone.readouts(), backbone.activation) == (["0"], [""], "gelu")
+
+
+def test_a_plain_network_without_activations_has_no_sites():
+    assert Plain(torch.nn.Sequential(torch.nn.Linear(2, 3)), 3).sites() == []
+    assert Plain(torch.nn.Sequential(), 3).sites() == []
+
+
+def test_each_site_of_a_plain_network_has_its_own_activation():
+    layers = [layer for activation in (torch.nn.SiLU(), torch.nn.ReLU(), torch.nn.GELU("tanh"))
+              for layer in (torch.nn.Linear(3, 3), activation)]
+    backbone = Plain(torch.nn.Sequential(*layers), 3)
+    assert [backbone.activation_at(site) for site in ("0", "2", "4")] == ["silu", "relu", "gelu_tanh"]
+    assert backbone.activation == "silu"
+
+
+NO_LAYERS = [torch.nn.BatchNorm1d(3), torch.nn.Dropout(), torch.nn.LayerNorm(3), torch.nn.ReLU()]
+
+
+@pytest.mark.parametrize("inner", [False, True], ids=["alone", "first of an inner one"])
+@pytest.mark.parametrize("between", NO_LAYERS, ids=lambda module: type(module).__name__)
+def test_what_feeds_an_activation_and_is_no_layer_is_refused(between, inner):
+    kind = type(between).__name__
+    between = torch.nn.Sequential(between, torch.nn.Linear(3, 3)) if inner else between
+    with pytest.raises(ValueError, match=f"an activation follows 1, a {kind}; put .* into an inner nn.Sequential"):
+        Plain(torch.nn.Sequential(torch.nn.Linear(2, 3), between, torch.nn.ReLU()), 3)
+
+
+@pytest.mark.parametrize("between", NO_LAYERS[:3], ids=lambda module: type(module).__name__)
+def test_within_the_layers_own_part_it_is_welcome(between):
+    inner = torch.nn.Sequential(torch.nn.Linear(2, 3), between)
+    backbone = Plain(torch.nn.Sequential(inner, torch.nn.ReLU()), 3)
+    assert backbone.sites() == ["0"] and backbone.weight_name("0") == "0.0.weight"

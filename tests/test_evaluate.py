@@ -1,6 +1,7 @@
 """Accuracy on a tiny suite, against counts and intervals worked out by hand."""
 
 import math
+from itertools import product
 from statistics import NormalDist
 
 import numpy as np
@@ -206,3 +207,118 @@ def test_the_matrix_keeps_the_order_and_ends_with_the_mean():
     assert list(wide.columns) == ["two", "one", "mean"] and list(wide.index) == ["z", "a"]
     assert wide.values.tolist() == [[1, 2, 1.5], [3, 6, 4.5]]
     assert evaluate.matrix(table, "normalised")["mean"].tolist() == [10, 40]
+
+
+# Right answers, and two models compared by them
+
+
+@pytest.mark.parametrize("options", [{}, {"tasks": ["birds"]}, {"limit": 5}, {"split": "val", "limit": 1000}], ids=str)
+def test_right_answers_are_predictions_that_are_labels(folder, suite, models, options):
+    split, limit = options.get("split", "test"), options.get("limit")
+    table = evaluate.accuracy(suite, models, device="cpu", progress=False, **options)
+    for name, state in models.items():
+        found = evaluate.right(suite, state, device="cpu", **options)
+        assert list(found) == options.get("tasks", ["pets", "birds"])
+        for task, right in found.items():
+            labels = suite.task(task).labels[split][:limit]
+            assert right.dtype == torch.bool
+            assert right.tolist() == (evaluate.predictions(suite, state, task, split, limit) == labels).tolist()
+            assert right.tolist() == hits(folder, state, task, split)[:limit].tolist()
+        rows = table[table.model == name]
+        assert [int(right.sum()) for right in found.values()] == rows.correct.tolist()
+        assert [len(right) for right in found.values()] == rows.inputs.tolist()
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_right_answers_of_no_inputs_are_refused(suite, monkeypatch, limit):
+    monkeypatch.setattr(suite.backbone, "encode", None)
+    with pytest.raises(ValueError, match=f"limit is {limit}; allowed: a whole number, 1 or more"):
+        evaluate.right(suite, suite.base, limit=limit, device="cpu")
+
+
+def coins(seed, **chances):
+    """Right answers by chance: for every task, a number of inputs and the chance of a right answer."""
+    g = torch.Generator().manual_seed(seed)
+    return {task: torch.rand(inputs, generator=g) < chance for task, (inputs, chance) in chances.items()}
+
+
+def test_the_difference_is_the_mean_over_tasks_of_their_differences():
+    """Three of four against one is 50 points, one of two against two of two is -50, one of one against none 100."""
+    a = {"x": [True, True, True, False], "y": [True, False], "z": [True]}
+    b = {"x": [False, True, False, False], "y": [True, True], "z": [False]}
+    a, b = ({task: torch.tensor(right) for task, right in model.items()} for model in (a, b))
+    assert evaluate.compare(a, b)[0] == pytest.approx(100 / 3)
+    assert evaluate.compare(b, a)[0] == pytest.approx(-100 / 3)
+
+
+def test_equal_models_do_not_differ():
+    a = coins(0, x=(50, 0.6), y=(80, 0.9))
+    assert evaluate.compare(a, a) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_interval_is_that_of_the_normal_approximation(seed):
+    """For the mean over tasks of independent means, within a twentieth of its width."""
+    a, b = coins(seed, x=(400, 0.8), y=(900, 0.6)), coins(seed + 10, x=(400, 0.7), y=(900, 0.6))
+    gains = [100 * (a[task].double() - b[task].double()) for task in a]
+    mean = sum(gain.mean() for gain in gains).item() / 2
+    reach = Z * math.sqrt(sum(gain.var(correction=0).item() / len(gain) for gain in gains)) / 2
+    point, low, high = evaluate.compare(a, b, seed)
+    assert point == pytest.approx(mean) and low < point < high
+    assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.1 * reach)
+
+
+def test_the_interval_is_that_of_all_resamples(gains=(1, 1, 0, 0, -1)):
+    """Of five inputs there are 5^5, and their quantiles lie far from a step."""
+    expected = np.quantile([20 * sum(drawn) for drawn in product(gains, repeat=5)], [0.025, 0.975])
+    a, b = ({"x": torch.tensor([sign * gain > 0 for gain in gains])} for sign in (1, -1))
+    assert evaluate.compare(a, b, resamples=20_000)[1:] == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize("b", [{"x": 3}, {"x": 3, "y": 3}, {"x": 3, "z": 2}, {"x": 3, "y": 2, "z": 1}, {}], ids=str)
+def test_answers_to_other_inputs_are_not_compared(b):
+    a, b = ({task: torch.ones(count).bool() for task, count in counts.items()} for counts in ({"x": 3, "y": 2}, b))
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(ValueError, match="the two models did not answer the same inputs of the same tasks"):
+            evaluate.compare(*pair)
+
+
+def test_the_order_of_the_tasks_does_not_pair_them_otherwise():
+    a, b = coins(0, x=(60, 0.8), y=(60, 0.3)), coins(1, x=(60, 0.7), y=(60, 0.4))
+    assert evaluate.compare(a, {"y": b["y"], "x": b["x"]}) == evaluate.compare(a, b)
+
+
+def test_a_wide_difference_is_told_from_none():
+    a, b = coins(0, x=(300, 0.9), y=(300, 0.9)), coins(1, x=(300, 0.5), y=(300, 0.5))
+    assert 30 < evaluate.compare(a, b)[1] < 40 < evaluate.compare(a, b)[2] < 50
+    assert evaluate.compare(b, a)[2] < -30
+
+
+def test_inputs_are_resampled_for_both_models_alike():
+    """A model and itself with 2 % of the answers turned: unpaired, the interval would be several times as wide."""
+    a = coins(0, x=(1000, 0.7))
+    turned = {"x": a["x"] ^ coins(1, x=(1000, 0.02))["x"]}
+    point, low, high = evaluate.compare(a, turned)
+    unpaired = 2 * Z * 100 * math.sqrt(2 * 0.7 * 0.3 / 1000)
+    paired = 2 * Z * 100 * math.sqrt(0.02 / 1000)
+    assert high - low == pytest.approx(paired, rel=0.25) and high - low < unpaired / 3
+    shuffled = {"x": turned["x"][torch.randperm(1000, generator=torch.Generator().manual_seed(2))]}
+    wide = evaluate.compare(a, shuffled)
+    assert wide[0] == pytest.approx(point) and wide[2] - wide[1] == pytest.approx(unpaired, rel=0.1)
+
+
+def test_tasks_are_resampled_apart():
+    """Two tasks with the same gains: their errors do not add up as those of one task seen twice would."""
+    a, b = coins(0, x=(500, 0.8)), coins(1, x=(500, 0.7))
+    one, two = evaluate.compare(a, b), evaluate.compare(a | {"y": a["x"]}, b | {"y": b["x"]})
+    assert one[0] == pytest.approx(two[0])
+    assert (two[2] - two[1]) / (one[2] - one[1]) == pytest.approx(1 / math.sqrt(2), rel=0.1)
+
+
+def test_the_seed_decides_the_interval_and_not_the_point():
+    """Means over tasks of 997 and 1009 inputs hardly ever meet, so that equal intervals would be no accident."""
+    a, b = coins(0, x=(997, 0.8), y=(1009, 0.6)), coins(1, x=(997, 0.7), y=(1009, 0.5))
+    found = [evaluate.compare(a, b, seed=seed) for seed in range(5)]
+    assert evaluate.compare(a, b, seed=3) == found[3]
+    assert len({point for point, _, _ in found}) == 1
+    assert len({low for _, low, _ in found}) > 1 and len({high for _, _, high in found}) > 1

@@ -154,6 +154,52 @@ def test_accuracies_by_brute_force(stack, digits):
         torch.testing.assert_close(lab.own_accuracy(stack, digits, [5, 5, 1], split), own)
 
 
+# ------------------------------------------------------------------------------------ as a suite
+
+@pytest.fixture
+def made(stack, digits):
+    """A base, an expert for each task that shares its readout, and the suite they make."""
+    base, experts = lab.take(stack, 0), lab.take(stack, [1, 2] * 4)
+    for place, value in enumerate(experts.values()):
+        value += 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(place), dtype=torch.float64)
+    experts |= {name: base[name].expand_as(experts[name]) for name in ("layers.2.weight", "layers.2.bias")}
+    return base, experts, lab.suite(base, experts, digits, "small")
+
+
+@pytest.mark.parametrize("split", lab.SPLITS)
+def test_a_suite_scores_as_its_networks_do(made, digits, split):
+    base, experts, suite = made
+    for t, task in enumerate(lab.TASKS):
+        inputs = suite.task(task).inputs[split]
+        expected = lab.logits(lab.join([base, lab.take(experts, t)]), digits.split(split)[0][t])
+        for state, logits in zip((suite.base, suite.experts[task]), expected, strict=True):
+            found = suite.logits(task, suite.backbone.embed(state, inputs))
+            torch.testing.assert_close(found, logits, rtol=0, atol=1e-12)
+
+
+def test_a_suite_has_the_tasks_with_their_splits_and_labels(made, digits):
+    _, _, suite = made
+    assert suite.name == "small" and list(suite.tasks) == list(suite.experts) == list(lab.TASKS)
+    for t, (name, task) in enumerate(suite.tasks.items()):
+        assert task.name == name and task.classes == tuple(map(str, range(10)))
+        for split in lab.SPLITS:
+            inputs, labels = digits.split(split)
+            assert torch.equal(task.inputs[split], inputs[t]) and torch.equal(task.labels[split], labels)
+        assert torch.equal(task.inputs["unlabelled"], digits.inputs[t, :128])
+
+
+def test_the_sites_of_a_suite_are_the_hidden_layers(made, digits):
+    base, _, suite = made
+    backbone, x = suite.backbone, digits.inputs[0, :5]
+    assert backbone.sites() == ["0", "2"] and backbone.activation_at("0") == backbone.activation_at("2") == "relu"
+    assert suite.base.keys() == backbone.names().keys() == suite.experts["rolled"].keys()
+    hidden = lab.preactivations(base, x)[:-1]
+    for (_, h), expected in zip(backbone.preactivations(suite.base, backbone.prepare(x)), hidden, strict=True):
+        torch.testing.assert_close(h, expected[0], rtol=0, atol=1e-12)
+    for layer, site in enumerate(backbone.sites()):
+        assert torch.equal(suite.base[backbone.weight_name(site)], base[f"layers.{layer}.weight"][0])
+
+
 # --------------------------------------------------------------------------------------- training
 
 @pytest.fixture

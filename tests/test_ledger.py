@@ -1,5 +1,6 @@
 """The claims ledger: verdicts, their records in a notebook, and the collected file."""
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -204,3 +205,26 @@ def test_a_finished_chapter_decides_all_of_its_claims(path):
     chapter = int(path.stem[:2])
     decided = {found["id"] for found in ledger.records(path)}
     assert decided == {i for i, claim in ledger.claims().items() if claim["chapter"] == chapter}
+
+
+# ------------------------------------------------------------------------------- the papers' tables
+
+TABLES = sorted(path.stem for path in (ROOT / "book" / "paper_tables").glob("*.csv"))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_printed_table_is_read_cell_by_cell(table):
+    with open(ROOT / "book" / "paper_tables" / f"{table}.csv", encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    found = ledger.printed(table)
+    assert rows and found.shape == (len(rows), len(header))
+    assert all(name.startswith(text or "Unnamed") for name, text in zip(found.columns, header))
+    for row, cells in zip(rows, found.itertuples(index=False)):
+        for text, cell in zip(row, cells, strict=True):
+            assert text == cell if isinstance(cell, str) else text == "" if cell != cell else float(text) == cell
+
+
+@pytest.mark.parametrize("table", ["mloss_table99", "", "mloss_table1.csv"])
+def test_an_unknown_table_is_refused_with_those_there_are(table):
+    with pytest.raises(ValueError, match=f"table is '{table}'; allowed: {', '.join(TABLES)}$"):
+        ledger.printed(table)

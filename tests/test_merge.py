@@ -1,5 +1,8 @@
 """Merging rules against brute force, entry by entry, and a worked example."""
 
+import math
+from itertools import permutations
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from mergehelpers import merge, states
 
+SIGNED = st.integers(-3, 3).map(float)
 
 def model(seed, **extra):
     g = torch.Generator().manual_seed(seed)
@@ -19,25 +23,63 @@ def close(a, b):
         torch.testing.assert_close(a[key], b[key])
 
 
+def trimmed(values, kept):
+    """The `kept` numbers of largest magnitude and those equal to the last of them; zero for the others."""
+    threshold = sorted(map(abs, values), reverse=True)[kept - 1] if kept else math.inf
+    return [v if abs(v) >= threshold else 0.0 for v in values]
+
+
+def elected(column):
+    up, down = sum(v for v in column if v > 0), -sum(v for v in column if v < 0)
+    return [v if v * (up - down) > 0 else 0.0 for v in column]
+
+
+def disjoint(column):
+    agreeing = [v for v in elected(column) if v]
+    return sum(agreeing) / len(agreeing) if agreeing else 0.0
+
+
+def weighted(column):
+    return sum(elected(column)) / len(column)
+
+
+INCREMENTS = {"disjoint": disjoint, "weighted": weighted}
+
+
 def brute_ties(base, experts, keep, scale, scope):
     """TIES entry by entry, in plain Python."""
     keys = list(base)
     taus = [{k: (e[k] - base[k]).flatten().tolist() for k in keys} for e in experts]
     for tau in taus:
         for group in [keys] if scope == "global" else [[k] for k in keys]:
-            sizes = sorted((abs(v) for k in group for v in tau[k]), reverse=True)
-            threshold = sizes[max(1, round(keep * len(sizes))) - 1]
-            for k in group:
-                tau[k] = [v if abs(v) >= threshold else 0.0 for v in tau[k]]
-    out = {}
-    for k in keys:
-        merged = []
-        for column in zip(*(tau[k] for tau in taus)):
-            up, down = sum(v for v in column if v > 0), -sum(v for v in column if v < 0)
-            kept = [v for v in column if v * (up - down) > 0]
-            merged.append(sum(kept) / len(kept) if kept else 0.0)
-        out[k] = base[k] + scale * torch.tensor(merged).view_as(base[k])
-    return out
+            together = [v for k in group for v in tau[k]]
+            left = iter(trimmed(together, max(1, round(keep * len(together)))))
+            tau |= {k: [next(left) for _ in tau[k]] for k in group}
+    merged = {k: [disjoint(column) for column in zip(*(tau[k] for tau in taus))] for k in keys}
+    return {k: base[k] + scale * torch.tensor(merged[k], dtype=base[k].dtype).view_as(base[k]) for k in keys}
+
+
+def brute_m_ties(base, experts, rates, keep, scale=1.0, increment="disjoint", biases=False):
+    """M-TIES entry by entry: a group of cells (tensor, place) is trimmed together, each with its own number to keep."""
+    groups = []
+    for key, rate in rates.items():
+        width, bias = base[key][0].numel(), key.replace("weight", "bias")
+        for row, share in enumerate(rate.tolist()):
+            cells = [(key, row * width + place) for place in range(width)]
+            cells += [(bias, row)] if biases and bias in base else []
+            groups.append((cells, round(share * len(cells))))
+    taken = {key for cells, _ in groups for key, _ in cells}
+    for key, value in base.items():
+        if value.is_floating_point() and key not in taken:
+            groups.append(([(key, place) for place in range(value.numel())], max(1, round(keep * value.numel()))))
+    out = {key: value.flatten().tolist() for key, value in base.items()}
+    flat = [{key: value.flatten().tolist() for key, value in expert.items()} for expert in experts]
+    start = {key: list(values) for key, values in out.items()}
+    for cells, kept in groups:
+        taus = [trimmed([expert[key][place] - start[key][place] for key, place in cells], kept) for expert in flat]
+        for (key, place), column in zip(cells, zip(*taus)):
+            out[key][place] += scale * INCREMENTS[increment](column)
+    return {key: torch.tensor(values, dtype=base[key].dtype).view_as(base[key]) for key, values in out.items()}
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.floats(0.05, 1), st.sampled_from(merge.SCOPES))
@@ -109,3 +151,311 @@ def test_a_merge_of_two_experts_lies_between_their_task_vectors():
     base, a, b = model(0), model(1), model(2)
     merged = states.task_vector(base, merge.average([a, b]))
     assert states.cosine(merged, states.task_vector(base, a)) > 0 < states.cosine(merged, states.task_vector(base, b))
+
+
+# The parts: trim, drop, elect
+
+
+def stacks(axes):
+    """Small whole numbers, so that many magnitudes are equal and many sums are zero."""
+    return st.tuples(*[st.integers(1, 4)] * axes).flatmap(lambda shape: st.lists(
+        SIGNED, min_size=math.prod(shape), max_size=math.prod(shape)).map(lambda v: torch.tensor(v).view(shape)))
+
+
+@given(stacks(2), st.floats(0.01, 1))
+def test_trim_keeps_the_largest_of_each_model_and_their_equals(stack, keep):
+    kept = max(1, round(keep * stack.shape[1]))
+    assert merge.trim(stack, keep).tolist() == [trimmed(values, kept) for values in stack.tolist()]
+
+
+@given(stacks(3), st.data())
+def test_trim_gives_every_row_its_own_rate(stack, data):
+    rows, size = stack.shape[1:]
+    rates = data.draw(st.lists(st.floats(0, 1), min_size=rows, max_size=rows))
+    expected = [[trimmed(row, round(rate * size)) for row, rate in zip(each, rates)] for each in stack.tolist()]
+    assert merge.trim(stack, torch.tensor(rates, dtype=torch.float64)).tolist() == expected
+
+
+def test_a_rate_of_zero_empties_a_row_and_a_rate_of_one_keeps_it():
+    stack = torch.tensor([[[1.0, -2, 3], [1, -2, 3], [2, -2, 1]]])
+    found = merge.trim(stack, torch.tensor([0.0, 1.0, 1 / 3]))
+    assert found.tolist() == [[[0, 0, 0], [1, -2, 3], [2, -2, 0]]]
+
+
+def test_one_keep_for_all_never_empties_a_tensor():
+    assert merge.trim(torch.tensor([[3.0, -4, 1]]), 0.01).tolist() == [[0, -4, 0]]
+
+
+@given(stacks(2))
+def test_elect_and_the_disjoint_mean_agree_with_plain_python(stack):
+    columns = stack.T.tolist()
+    assert merge.elect(stack).T.tolist() == [elected(column) for column in columns]
+    torch.testing.assert_close(merge.disjoint_mean(stack), torch.tensor([disjoint(column) for column in columns]))
+
+
+def test_columns_without_a_sign_merge_to_zero():
+    stack = torch.tensor([[2.0, 0, 5, -1], [-2, 0, -3, -2], [0, 0, 0, 0]])
+    assert merge.elect(stack).tolist() == [[0, 0, 5, -1], [0, 0, 0, -2], [0, 0, 0, 0]]
+    assert merge.disjoint_mean(stack).tolist() == [0, 0, 5, -1.5]
+
+
+def random(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("keep", [0.05, 0.3, 0.9])
+@pytest.mark.parametrize("rescale", [True, False])
+def test_drop_has_the_mean_and_the_variance_of_its_two_values(keep, rescale, delta=-0.7, draws=200_000):
+    """Within 4.5 standard errors, for a value that is 0 or, with probability `keep`, `delta` / `keep`."""
+    stack = torch.full((1, draws), delta, dtype=torch.float64)
+    found = merge.drop(stack, keep, random(), rescale)[0]
+    value = delta / keep if rescale else delta
+    mean, variance = (delta, delta**2 * (1 - keep) / keep) if rescale else (keep * delta, delta**2 * keep * (1 - keep))
+    fourth = value**4 * keep * (1 - keep) * (keep**3 + (1 - keep)**3)
+    torch.testing.assert_close(found.unique(), torch.tensor([0, value], dtype=torch.float64).sort().values)
+    assert found.mean().item() == pytest.approx(mean, abs=4.5 * math.sqrt(variance / draws))
+    assert found.var().item() == pytest.approx(variance, abs=4.5 * math.sqrt((fourth - variance**2) / draws))
+
+
+def test_drop_divides_each_row_by_its_own_rate(draws=50_000):
+    rates = torch.tensor([0.2, 0.5, 1.0])
+    found = merge.drop(torch.ones(2, 3, draws), rates.unsqueeze(1), random())
+    for row, rate in enumerate(rates.tolist()):
+        assert all(value in (0, pytest.approx(1 / rate)) for value in found[:, row].unique().tolist())
+        error = math.sqrt(rate * (1 - rate) / (2 * draws))
+        assert (found[:, row] > 0).float().mean().item() == pytest.approx(rate, abs=4.5 * error + 1e-6)
+
+
+def test_the_seed_decides_what_is_dropped():
+    stack = torch.ones(2, 500)
+    assert torch.equal(merge.drop(stack, 0.5, random(3)), merge.drop(stack, 0.5, random(3)))
+    assert not torch.equal(merge.drop(stack, 0.5, random(3)), merge.drop(stack, 0.5, random(4)))
+    a, b = merge.drop(stack, 0.5, random(3))
+    assert not torch.equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_in_half_precision_keeping_all_drops_nothing(dtype):
+    assert (merge.drop(torch.ones(1, 100_000, dtype=dtype), 1.0, random()) == 1).all()
+
+
+def test_in_double_precision_what_stays_is_divided_in_double_precision():
+    assert merge.drop(torch.ones(1, 100, dtype=torch.float64), 0.4, random()).max().item() == 1 / 0.4
+
+
+# DARE
+
+
+def test_dare_that_drops_nothing_is_task_arithmetic_or_untrimmed_ties():
+    base, experts = model(0, steps=torch.tensor(3)), [model(i, steps=torch.tensor(9)) for i in (1, 2, 3)]
+    close(merge.dare(base, experts, 1.0, 0.4, seed=5), merge.task_arithmetic(base, experts, 0.4))
+    close(merge.dare(base, experts, 1.0, 0.4, seed=5, elect_signs=True),
+          merge.ties(base, experts, 1.0, 0.4, scope="tensor"))
+    assert merge.dare(base, experts, 0.5, 0.4, seed=5)["steps"].item() == 3
+
+
+@pytest.mark.parametrize("elect_signs", [False, True])
+@pytest.mark.parametrize("rescale", [False, True])
+def test_every_entry_of_dare_comes_from_some_subset_of_the_experts(elect_signs, rescale, keep=0.4, scale=0.5):
+    """Each entry of the increment is what the rule makes of one of the four subsets; all four occur."""
+    g = random(1)
+    base, *experts = ({"w": torch.randn(20, 30, generator=g, dtype=torch.float64)} for _ in range(3))
+    found = merge.dare(base, experts, keep, scale, seed=2, elect_signs=elect_signs, rescale=rescale)["w"] - base["w"]
+    combine, seen = disjoint if elect_signs else sum, set()
+    columns = torch.stack([expert["w"] - base["w"] for expert in experts]).flatten(1).T.tolist()
+    for (a, b), entry in zip(columns, found.flatten().tolist()):
+        a, b = (a / keep, b / keep) if rescale else (a, b)
+        matching = [(x, y) for x in (0, 1) for y in (0, 1)
+                    if math.isclose(scale * combine([x * a, y * b]), entry, rel_tol=1e-6, abs_tol=1e-12)]
+        assert matching
+        seen |= {matching[0]}
+    assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
+def test_dare_repeats_itself_with_its_seed():
+    base, experts = model(0), [model(1), model(2)]
+    first = merge.dare(base, experts, 0.5, 1.0, seed=7)
+    close(merge.dare(base, experts, 0.5, 1.0, seed=7), first)
+    assert not torch.equal(merge.dare(base, experts, 0.5, 1.0, seed=8)["w"], first["w"])
+
+
+# M-TIES and M-DARE, given their rates
+
+
+SHAPES = {"a.bias": (3,), "a.weight": (3, 4), "c.weight": (2, 3, 2, 2), "c.bias": (2,), "d.weight": (4, 2),
+          "n.weight": (5,)}
+WEIGHTS = ["a.weight", "c.weight", "d.weight"]
+
+
+def layered(seed):
+    """Layers whose bias comes first, last and not at all, one of them a convolution; a norm and a counter."""
+    g = random(seed)
+    drawn = {name: torch.randn(shape, generator=g, dtype=torch.float64) for name, shape in SHAPES.items()}
+    return drawn | {"steps": torch.tensor(seed)}
+
+
+def crowd(seed, count):
+    return layered(seed), [layered(seed + 1 + i) for i in range(count)]
+
+
+def constant(rate):
+    return {name: torch.full((SHAPES[name][0],), rate, dtype=torch.float64) for name in WEIGHTS}
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4), st.floats(0.05, 1), st.sampled_from(list(INCREMENTS)), st.booleans(),
+       st.sets(st.sampled_from(WEIGHTS)), st.data())
+def test_m_ties_agrees_with_plain_python(seed, count, keep, increment, biases, names, data):
+    base, experts = crowd(seed, count)
+    rates = {name: torch.tensor(data.draw(st.tuples(*[st.floats(0, 1)] * SHAPES[name][0])), dtype=torch.float64)
+             for name in names}
+    found = merge.m_ties(base, experts, rates, keep, 0.7, increment, biases)
+    close(found, brute_m_ties(base, experts, rates, keep, 0.7, increment, biases))
+    assert list(found) == list(base) and found["steps"] is base["steps"]
+
+
+def test_a_bias_is_trimmed_within_its_row():
+    """Half of five entries is two: in the first row the bias is one of them, in the second it is not."""
+    base = {"l.weight": torch.zeros(2, 4), "l.bias": torch.zeros(2)}
+    expert = {"l.weight": torch.tensor([[4.0, 3, 2, 1], [8, 7, 6, 5]]), "l.bias": torch.tensor([3.5, 4])}
+    found = merge.m_ties(base, [expert], {"l.weight": torch.tensor([0.4, 0.4])}, 1.0, biases=True)
+    assert found["l.weight"].tolist() == [[4, 0, 0, 0], [8, 7, 0, 0]] and found["l.bias"].tolist() == [3.5, 0]
+    apart = merge.m_ties(base, [expert], {"l.weight": torch.tensor([0.4, 0.4])}, 0.5, biases=False)
+    assert apart["l.weight"].tolist() == [[4, 3, 0, 0], [8, 7, 0, 0]] and apart["l.bias"].tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("biases", [False, True])
+def test_m_ties_without_rates_is_ties_per_tensor(biases):
+    base, experts = crowd(0, 3)
+    for keep in (0.1, 0.45, 1.0):
+        found = merge.m_ties(base, experts, {}, keep, 0.6, biases=biases)
+        close(found, brute_ties({k: v for k, v in base.items() if k != "steps"}, experts, keep, 0.6, "tensor")
+              | {"steps": base["steps"]})
+        close(found, merge.ties(base, experts, keep, 0.6, scope="tensor"))
+
+
+def test_constant_rates_trim_row_by_row_which_is_not_ties():
+    base, experts = crowd(4, 3)
+    found = merge.m_ties(base, experts, constant(0.25), 0.25)
+    close(found, brute_m_ties(base, experts, constant(0.25), 0.25))
+    assert not torch.equal(found["a.weight"], merge.ties(base, experts, 0.25, 1.0, scope="tensor")["a.weight"])
+    for expert in experts:
+        alone = merge.m_ties(base, [expert], constant(0.25), 0.25)
+        assert ((alone["c.weight"] != base["c.weight"]).flatten(1).sum(1) == 3).all()
+
+
+@pytest.mark.parametrize("increment", INCREMENTS)
+def test_the_order_of_the_experts_does_not_matter(increment):
+    base, experts = crowd(7, 3)
+    first = merge.m_ties(base, experts, constant(0.4), 0.3, 0.8, increment, biases=True)
+    for order in permutations(experts):
+        close(merge.m_ties(base, order, constant(0.4), 0.3, 0.8, increment, biases=True), first)
+
+
+@pytest.mark.parametrize("increment", INCREMENTS)
+@pytest.mark.parametrize("biases", [False, True])
+def test_identical_experts_are_returned(increment, biases):
+    base, (expert,) = crowd(11, 1)
+    found = merge.m_ties(base, [expert] * 3, constant(1.0), 1.0, increment=increment, biases=biases)
+    close(found, expert | {"steps": base["steps"]})
+
+
+def test_increments_differ_by_the_share_of_the_experts_that_agree():
+    base = {"l.weight": torch.zeros(1, 2)}
+    experts = [{"l.weight": torch.tensor([row])} for row in ([6.0, 3], [-3.0, 3], [3.0, 6])]
+    rates = {"l.weight": torch.ones(1)}
+    assert merge.m_ties(base, experts, rates, 1.0)["l.weight"].tolist() == [[4.5, 4]]
+    assert merge.m_ties(base, experts, rates, 1.0, increment="weighted")["l.weight"].tolist() == [[3, 4]]
+
+
+def test_m_dare_that_drops_nothing_is_untrimmed_ties():
+    base, experts = crowd(2, 3)
+    found = merge.m_dare(base, experts, constant(1.0), 1.0, 0.6, seed=1)
+    close(found, merge.ties(base, experts, 1.0, 0.6, scope="tensor"))
+
+
+def test_m_dare_drops_each_row_at_its_rate_and_the_rest_at_keep(entries=20_000):
+    base = {name: torch.zeros(2, entries) for name in ("a.weight", "b.weight")}
+    experts = [{name: torch.ones(2, entries) for name in base}]
+    rates = {"a.weight": torch.tensor([0.1, 0.8])}
+    found = merge.m_dare(base, experts, rates, 0.5, 1.0, seed=0)
+    for values, rate in zip([*found["a.weight"], *found["b.weight"]], [0.1, 0.8, 0.5, 0.5]):
+        error = math.sqrt(rate * (1 - rate) / entries)
+        torch.testing.assert_close(values.unique(), torch.tensor([0, 1 / rate]))
+        assert values.count_nonzero().item() / entries == pytest.approx(rate, abs=4.5 * error)
+    close(merge.m_dare(base, experts, rates, 0.5, 1.0, seed=0), found)
+
+
+@pytest.mark.parametrize("keep, width", [(0.7, 45), (0.14, 75), (0.3, 95)])
+def test_one_row_at_the_rate_keep_is_trimmed_as_a_tensor_is(keep, width):
+    base, expert = ({"l.weight": torch.randn(1, width, generator=random(seed))} for seed in (0, 1))
+    rates = {"l.weight": torch.tensor([keep], dtype=torch.float64)}
+    close(merge.m_ties(base, [expert], rates, keep), merge.m_ties(base, [expert], {}, keep))
+
+
+def test_m_dare_empties_a_row_of_rate_zero():
+    base, experts = crowd(2, 2)
+    rates = {"a.weight": torch.tensor([0.0, 0.5, 1.0])}
+    assert torch.equal(merge.m_dare(base, experts, rates, 0.5, 1.0, seed=0)["a.weight"][0], base["a.weight"][0])
+
+
+@pytest.mark.parametrize("rule", [lambda *models: merge.ties(*models, 0.5, 1.0, scope="tensor"),
+                                  lambda *models: merge.m_ties(*models, {}, 0.5)], ids=["ties", "m_ties"])
+def test_a_number_without_axes_is_merged_like_a_tensor_of_one_entry(rule):
+    base, experts = {"scale": torch.tensor(1.0)}, [{"scale": torch.tensor(2.0)}, {"scale": torch.tensor(4.0)}]
+    assert rule(base, experts)["scale"].item() == 3.0
+
+
+RULES = {
+    "dare": lambda base, experts, keep, rates: merge.dare(base, experts, keep, 1.0, seed=0),
+    "m_ties": lambda base, experts, keep, rates: merge.m_ties(base, experts, rates, keep),
+    "m_dare": lambda base, experts, keep, rates: merge.m_dare(base, experts, rates, keep, 1.0, seed=0),
+}
+
+
+@pytest.mark.parametrize("keep", [0, -0.1, 1.01, math.nan])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_refuses_a_keep_out_of_range(rule, keep):
+    base, experts = crowd(0, 2)
+    with pytest.raises(ValueError, match=f"keep is {keep!r}; allowed: above 0, at most 1"):
+        RULES[rule](base, experts, keep, {})
+
+
+@pytest.mark.parametrize("name, rate, message", [
+    ("z.weight", [0.5] * 3, "rates name z.weight, which is no weight with rows of this model"),
+    ("n.weight", [0.5] * 5, "rates name n.weight, which is no weight with rows"),
+    ("steps", [0.5], "rates name steps, which is no weight with rows"),
+    ("a.weight", [0.5] * 4, r"rates of a.weight must be 3 numbers from 0 to 1, got shape \(4,\) from 0.5 to 0.5"),
+    ("a.weight", [[0.5]] * 3, r"rates of a.weight must be 3 numbers .* shape \(3, 1\)"),
+    ("a.weight", [], r"rates of a.weight must be 3 numbers .* shape \(0,\)"),
+    ("a.weight", [0.5, 0.1, -0.25], "rates of a.weight must be 3 numbers .* from -0.25 to 0.5"),
+    ("a.weight", [0.5, 0.1, 1.5], "rates of a.weight must be 3 numbers .* from 0.1 to 1.5"),
+    ("a.weight", [0.5, math.nan, 1], "rates of a.weight must be 3 numbers")])
+@pytest.mark.parametrize("rule", ["m_ties", "m_dare"])
+def test_rates_that_do_not_fit_are_refused(rule, name, rate, message):
+    base, experts = crowd(0, 2)
+    with pytest.raises(ValueError, match=message):
+        RULES[rule](base, experts, 0.5, {name: torch.tensor(rate)})
+
+
+@pytest.mark.parametrize("rule", ["m_ties", "m_dare"])
+def test_rates_that_name_an_integer_tensor_are_refused(rule):
+    base, experts = crowd(0, 2)
+    table = {"table": torch.ones(2, 3, dtype=torch.long)}
+    with pytest.raises(ValueError, match="rates name table, which is no weight with rows of this model"):
+        RULES[rule](base | table, [expert | table for expert in experts], 0.5, {"table": torch.ones(2)})
+
+
+def test_an_unknown_increment_is_refused_with_those_there_are():
+    base, experts = crowd(0, 2)
+    with pytest.raises(ValueError, match="increment is 'mean'; allowed: disjoint, weighted"):
+        merge.m_ties(base, experts, {}, 0.5, increment="mean")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_refuses_experts_with_other_keys(rule):
+    base, (expert, other) = crowd(0, 2)
+    del other["c.bias"]
+    with pytest.raises(ValueError, match="expert lacks c.bias"):
+        RULES[rule](base, [expert, other], 0.5, {})
+    with pytest.raises(ValueError, match="expert has an extra z"):
+        RULES[rule](base, [expert, expert | {"z": torch.ones(1)}], 0.5, {})

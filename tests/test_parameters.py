@@ -15,7 +15,7 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
-from mergehelpers.parameters import Choice, Float, Int, Listed, OutputFolder, Wrong, validate
+from mergehelpers.parameters import Choice, Float, Int, Listed, OutputFolder, Text, Wrong, validate
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CHAPTERS = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -34,6 +34,7 @@ ACCEPTED = [
     (Listed(Int(0, 9)), [[0], [9, 1], (3,)]),
     (Listed(Float(above=0), length=2), [[1, 2.5]]),
     (Listed(Int(), length=0), [[]]),
+    (Text(), ["a", " a ", "*", "é"]),
     (OutputFolder(), [""]),
 ]
 REJECTED = [
@@ -48,6 +49,7 @@ REJECTED = [
     (Choice(("a",), folder_with="suite.toml"), ["no-such-folder", "b", 3]),
     (Listed(Int(0, 9)), [[], 3, "12", [10], [0, "1"], [True], None, {0: 1}]),
     (Listed(Float(), length=2), [[1.0], [1.0, NAN]]),
+    (Text(), ["", " ", "\n\t", 3, True, None, ["a"], b"a"]),
     (OutputFolder(), [3, None, ["a"], os.devnull, os.devnull + "/x"]),
 ]
 
@@ -91,6 +93,8 @@ def test_names_that_can_be_no_path_are_refused(kind, value):
     (Choice(("a", "b")), "one of a, b"),
     (Choice(("a",), folder_with="suite.toml"), "one of a, or a folder with a suite.toml"),
     (Listed(Int(0)), "a list of 1 or more, each a whole number, 0 or more"),
+    (Text(), "a text that is not empty"),
+    (Listed(Text()), "a list of 1 or more, each a text that is not empty"),
 ])
 def test_what_is_allowed_reads_as_a_phrase(kind, text):
     assert str(kind) == text

@@ -15,6 +15,7 @@ from mergehelpers.states import State
 Inputs = dict[str, Tensor]
 ACTIVATIONS = {"GELU": "gelu", "GELUActivation": "gelu", "QuickGELU": "quick_gelu", "QuickGELUActivation": "quick_gelu",
                "ReLU": "relu", "NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh", "SiLU": "silu"}
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
@@ -70,25 +71,40 @@ class Backbone:
 
     @property
     def activation(self) -> str:
-        """Name of that activation in `mergehelpers.mloss.ACTIVATIONS`."""
-        return activation_name(self._mlps()[0][1])
+        """Name of the first site's activation in `mergehelpers.mloss.ACTIVATIONS`."""
+        return self.activation_at(self.sites()[0])
 
-    def visit(self, state: State, inputs: Inputs, sites: Sequence[str], see: Callable[[str, Tensor, Tensor], None]) -> None:
-        """Run the network up to the last of `sites`; at each, call `see(site, x, h)` with its layer's input and output.
+    def activation_at(self, site: str) -> str:
+        """Name of a site's activation in `mergehelpers.mloss.ACTIVATIONS`."""
+        return activation_name(next(activation for name, activation, _ in self._mlps() if name == site))
 
-        `x` is as the layer takes it, the pre-activation `h` has the nodes last: (inputs, tokens, nodes).
+    def visit(self, state: State, inputs: Inputs, sites: Sequence[str], see: Callable[[str, Tensor], None]) -> None:
+        """Run the network and call `see(site, x)` with what enters the layer of each of `sites`; end before the last."""
+        self._run(state, inputs, sites, lambda site, module, args: see(site, args[0]), "register_forward_pre_hook")
+
+    def preactivations(self, state: State, inputs: Inputs, sites: Sequence[str] | None = None) -> list[tuple[Tensor, Tensor]]:
+        """What enters and what leaves the layer of each site (of all by default), padding included.
+
+        One pair a site: (inputs, tokens, width) and the pre-activation (inputs, tokens, nodes).
         """
+        sites, seen = self.sites() if sites is None else list(sites), {}
+        self._run(state, inputs, sites, lambda site, module, args, output: seen.setdefault(
+            site, (args[0], self.nodes_last(site, output))), "register_forward_hook")
+        return [seen[site] for site in sites]
+
+    def _run(self, state, inputs, sites, see, register):
+        """Run the network with `see(site, ...)` hung on each site's layer, once each; stop after the last."""
         left = list(sites)
 
-        def hook(module, args, output, site):
+        def hook(*args, site):
             if site not in left:  # `see` may call the layer itself, with other weights
                 return
             left.remove(site)
-            see(site, args[0], self.nodes_last(output))
+            see(site, *args)
             if not left:
                 raise _Enough
 
-        with _hooked([self.module.get_submodule(site) for site in sites], [partial(hook, site=site) for site in sites]):
+        with _hooked([self.module.get_submodule(site) for site in sites], [partial(hook, site=site) for site in sites], register):
             try:
                 self.encode(state, inputs)
             except _Enough:
@@ -98,11 +114,13 @@ class Backbone:
         """The pre-activation (inputs, tokens, nodes) that the site's layer makes of `x` under the weights `state`."""
         prefix = f"{site}."
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        return self.nodes_last(functional_call(self.module.get_submodule(site), own, (x,)))
+        return self.nodes_last(site, functional_call(self.module.get_submodule(site), own, (x,)))
 
-    def nodes_last(self, h: Tensor) -> Tensor:
-        """A layer's output with the nodes as its last axis; channels of an image (inputs, nodes, height, width) go there."""
-        return h.flatten(2).transpose(1, 2) if h.ndim == 4 else h
+    def nodes_last(self, site: str, h: Tensor) -> Tensor:
+        """A site's output with the nodes as its last axis: channels (inputs, nodes, height, width) go there."""
+        layer = self.module.get_submodule(site)
+        layer = layer[0] if isinstance(layer, nn.Sequential) else layer
+        return h.flatten(2).transpose(1, 2) if isinstance(layer, CONVOLUTIONS) else h
 
     def weight_name(self, site: str) -> str:
         """Name of the weight whose row j makes node j of the site."""
@@ -112,15 +130,6 @@ class Backbone:
         """Which tokens of `h` (inputs, tokens, nodes) are real, (inputs, tokens) bool; None if all are."""
         mask = inputs.get("attention_mask")
         return mask.bool().to(h.device) if mask is not None and mask.shape == h.shape[:2] else None
-
-    def preactivations(self, state: State, inputs: Inputs) -> list[tuple[Tensor, Tensor]]:
-        """What enters and what leaves each site's layer, padding included.
-
-        One pair a site: (inputs, tokens, width) and the pre-activation (inputs, tokens, nodes).
-        """
-        seen = []
-        self.visit(state, inputs, self.sites(), lambda site, x, h: seen.append((x, h)))
-        return seen
 
     @contextmanager
     def replaced(self, functions: Sequence[Callable[[Tensor], Tensor]]):
@@ -210,11 +219,11 @@ def hf_tokenizer(model):
 
 
 @contextmanager
-def _hooked(modules, hooks):
+def _hooked(modules, hooks, register="register_forward_hook"):
     handles = []
     try:
         for module, hook in zip(modules, hooks, strict=True):
-            handles.append(module.register_forward_hook(hook))
+            handles.append(getattr(module, register)(hook))
         yield
     finally:
         for handle in handles:

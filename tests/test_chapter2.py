@@ -1,0 +1,54 @@
+"""Chapter 2 runs on a suite made in the Hub's formats: a CLIP folder, sharded experts, parquet images, zero-shot heads."""
+
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import tiny
+from test_formats import images_as_parquet
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02-mties.ipynb"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub-suite")
+    model = tiny.clip(folder / "clip")
+    data = images_as_parquet(folder) | {"classes": ["cat", "dog"]}
+    tasks = {}
+    for seed, task in enumerate(("photos", "sketches", "stamps"), 1):
+        tiny.clip_vision(folder / task, model.config.vision_config, seed, max_shard_size="4KB")
+        tasks[task] = {"expert": task, "templates": [f"a {('photo', 'cat', 'dog')[seed - 1]} of the {{}}"]} | data
+    tiny.write_manifest(folder, {
+        "name": "hub-like", "base": "clip", "head": "zero-shot", "templates": ["a {}"],
+        "backbone": {"kind": "clip", "model": "clip"}, "tasks": tasks})
+    parameters = {"suite": str(folder), "second_suite": "", "study": "full", "samples": 2, "budget": 2, "draws": 2,
+                  "test_samples": 4, "lab_seeds": [0, 1], "output": str(folder / "results"), "layers": "*.0.*,*.1.*"}
+    out = folder / "out.ipynb"
+    papermill.execute_notebook(NOTEBOOK, out, parameters, cwd=NOTEBOOK.parent, kernel_name="python3", progress_bar=False)
+    return nbformat.read(out, as_version=4), folder / "results"
+
+
+def test_the_chapter_runs_to_its_end(executed):
+    notebook, _ = executed
+    assert not [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+
+
+def test_it_writes_its_tables_and_its_archive(executed):
+    _, results = executed
+    written = {path.name for path in results.iterdir()}
+    assert {"02-table1.csv", "02-pairs.csv", "02-verdicts.csv", "02-mties.json"} <= written
+    assert not [name for name in written if name.endswith(".part")]
+
+
+@pytest.mark.parametrize(("bad", "message"), [
+    ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
+    ({"variant": "printed"}, "variant is 'printed'; allowed: one of paper, released"),
+    ({"layers": "*.attn.*"}, r"no site matches '\*.attn.\*'; there are transformer.resblocks.0.mlp.c_fc"),
+])
+def test_bad_settings_stop_it_before_any_work(tmp_path, bad, message):
+    with pytest.raises(papermill.PapermillExecutionError, match=message) as caught:
+        papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", bad, cwd=NOTEBOOK.parent, kernel_name="python3",
+                                   progress_bar=False)
+    assert caught.value.exec_count <= 5
