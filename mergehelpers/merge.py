@@ -87,6 +87,83 @@ def m_dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], 
                       rates, lambda stack, rate: disjoint_mean(drop(stack, rate.unsqueeze(1), generator)))
 
 
+def vectors_stacked(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> State:
+    """The task vectors of all experts by tensor: `{name: (q, *shape)}`, floating-point tensors only."""
+    states.check_compatible([base, *experts], ["base", *(f"expert {i}" for i in range(len(experts)))])
+    return {key: torch.stack([expert[key] for expert in experts]) - value
+            for key, value in base.items() if value.is_floating_point()}
+
+
+def combine(base: Mapping[str, Tensor], stacks: Mapping[str, Tensor], coefficients: Tensor) -> State:
+    """Base plus a linear combination of task vectors, differentiable in the coefficients.
+
+    `stacks` is `vectors_stacked(base, experts)`. `coefficients` (q,) has one number for each expert, or (q, tensors) one
+    for each expert and tensor, in the order of `stacks` (AdaMerging, Eqs. 5 and 6). Where those of a tensor sum to 1, this is
+    the combination of the experts themselves (StatsMerging, Section 3.1). Raises `ValueError` for another shape.
+    """
+    tall, experts = coefficients.reshape(len(coefficients), -1), len(next(iter(stacks.values())))
+    if len(tall) != experts or tall.shape[1] not in (1, len(stacks)):
+        raise ValueError(f"coefficients have shape {tuple(coefficients.shape)}; "
+                         f"allowed: ({experts},) or ({experts}, {len(stacks)})")
+    columns = tall.expand(-1, len(stacks)).unbind(1)
+    added = {key: torch.tensordot(column, stack, 1) for column, (key, stack) in zip(columns, stacks.items())}
+    return {key: value + added[key] if key in added else value for key, value in base.items()}
+
+
+def fisher(models: Sequence[Mapping[str, Tensor]], fishers: Sequence[Mapping[str, Tensor]], floor: float = 1e-10) -> State:
+    """The mean of the models, entry by entry, with weights `fishers` + `floor` (Matena and Raffel 2022, Eq. 3).
+
+    `fishers` are diagonals of the Fisher information, with the models' names and shapes (`curvature.diagonal_fisher`);
+    the floor makes the plain mean where no model has any.
+    """
+    states.check_compatible(models)
+    merged = dict(models[0])
+    for key, value in models[0].items():
+        if value.is_floating_point():
+            weights = [f[key] + floor for f in fishers]
+            merged[key] = sum(w * model[key] for w, model in zip(weights, models, strict=True)) / sum(weights)
+    return merged
+
+
+def regmean(models: Sequence[Mapping[str, Tensor]], grams: Sequence[Mapping[str, Tensor]], shrink: float = 0.9) -> State:
+    """RegMean (Jin et al. 2023): for each weight with Gram matrices, the least squares fit to all experts' outputs.
+
+    `grams[i][name]` (inputs, inputs) is X'X of what enters that weight in model i (`curvature.input_grams`); their entries
+    off the diagonal are multiplied by `shrink`. Other tensors are averaged. Directions that no input has keep the average.
+    """
+    if not 0 <= shrink <= 1:
+        raise ValueError(f"shrink is {shrink!r}; allowed: from 0 to 1")
+    merged = average(models)
+    for key in grams[0]:
+        wide = [shrink * g[key].double() + (1 - shrink) * g[key].double().diag().diag() for g in grams]
+        off = [(model[key] - merged[key]).double() for model in models]
+        step = torch.linalg.pinv(sum(wide), hermitian=True) @ sum(g @ d.T for g, d in zip(wide, off, strict=True))
+        merged[key] = merged[key] + step.T.to(merged[key])
+    return merged
+
+
+def emr(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> list[State]:
+    """EMR-Merging (Huang et al. 2024): one model a task, from one shared vector, a mask and a scale for each task.
+
+    The shared vector has the elected sign and the largest agreeing magnitude of each entry. A task's mask keeps the
+    entries whose sign is that of its own task vector; its scale restores the mean magnitude of that vector.
+    """
+    stacks = vectors_stacked(base, experts)
+    shared = {key: elect(stack).abs().amax(0) * stack.sum(0).sign() for key, stack in stacks.items()}
+    out = []
+    for i in range(len(experts)):
+        masked = {key: shared[key] * (shared[key] * stack[i] > 0) for key, stack in stacks.items()}
+        left = sum(value.abs().sum() for value in masked.values())
+        scale = sum(stack[i].abs().sum() for stack in stacks.values()) / left if left else 1.0
+        out.append(states.apply(base, masked, float(scale)))
+    return out
+
+
+def lines(vector: Mapping[str, Tensor], depths: Mapping[str, float], first: float, last: float) -> State:
+    """LiNeS (Wang et al. 2024): a task vector times a scale that grows linearly from `first` to `last` with depth 0 to 1."""
+    return {key: value * (first + (last - first) * depths[key]) for key, value in vector.items()}
+
+
 def increments(name: str) -> Callable[[Tensor], Tensor]:
     """How a trimmed stack becomes one increment; raises `ValueError` for an unknown name."""
     known = {"disjoint": disjoint_mean, "weighted": lambda stack: elect(stack).mean(0)}

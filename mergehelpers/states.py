@@ -7,6 +7,7 @@ Only floating-point tensors merge; integer and boolean tensors (position ids, co
 import json
 import os
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 SAFE, PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
+OUTPUT_SIDE = ("proj", "post", "pooler", "final", "head", "fc.")
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 
 
@@ -176,3 +178,16 @@ def cosine(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
         raise ValueError("the cosine with a task vector of zeros is not defined")
     inner = sum((a[key].double() * b[key].double()).sum().item() for key in a)
     return inner / (norm(a) * norm(b))
+
+
+def depths(state: Mapping[str, Tensor]) -> dict[str, float]:
+    """How deep each tensor lies, from 0 to 1, by the number of its block (the first number in its name).
+
+    Of the tensors outside blocks, those whose name tells of the output side are at 1, embeddings and the rest at 0.
+    """
+    blocks = {key: re.match(r"(.*?)(?:^|\.)(\d+)\.", key) for key in state}
+    last = {}
+    for match in filter(None, blocks.values()):
+        last[match[1]] = max(last.get(match[1], 0), int(match[2]))
+    return {key: int(match[2]) / max(last[match[1]], 1) if match else float("embed" not in key and any(word in key for word in OUTPUT_SIDE))
+            for key, match in blocks.items()}

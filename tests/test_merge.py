@@ -459,3 +459,108 @@ def test_every_rule_refuses_experts_with_other_keys(rule):
         RULES[rule](base, [expert, other], 0.5, {})
     with pytest.raises(ValueError, match="expert has an extra z"):
         RULES[rule](base, [expert, expert | {"z": torch.ones(1)}], 0.5, {})
+
+
+# Rules with coefficients, and those that weigh entries or fit outputs
+
+
+def test_combine_with_one_number_an_expert_is_weighted_task_arithmetic():
+    base, experts = model(0, steps=torch.tensor(3)), [model(i, steps=torch.tensor(i)) for i in (1, 2, 3)]
+    found = merge.combine(base, merge.vectors_stacked(base, experts), torch.tensor([0.5, -1.0, 2.0]))
+    expected = {key: base[key] + 0.5 * (experts[0][key] - base[key]) - (experts[1][key] - base[key])
+                + 2 * (experts[2][key] - base[key]) for key in ("w", "b")}
+    close(found, expected | {"steps": torch.tensor(3)})
+
+
+def test_combine_gives_every_tensor_its_own_numbers():
+    base, experts = model(0), [model(1), model(2)]
+    found = merge.combine(base, merge.vectors_stacked(base, experts), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    close(found, {"w": experts[0]["w"], "b": experts[1]["b"]})
+
+
+def test_coefficients_that_sum_to_one_combine_the_experts_themselves():
+    base, experts = model(0), [model(1), model(2)]
+    close(merge.combine(base, merge.vectors_stacked(base, experts), torch.tensor([0.3, 0.7])),
+          merge.average(experts, [0.3, 0.7]))
+
+
+def test_the_gradient_of_a_coefficient_is_the_task_vector():
+    base, experts = model(0), [model(1), model(2)]
+    alpha = torch.tensor([0.3, 0.1], requires_grad=True)
+    merge.combine(base, merge.vectors_stacked(base, experts), alpha)["w"].sum().backward()
+    torch.testing.assert_close(alpha.grad, torch.stack([(e["w"] - base["w"]).sum() for e in experts]))
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (2, 3)])
+def test_coefficients_of_another_shape_are_refused(shape):
+    base = model(0)
+    with pytest.raises(ValueError, match=r"coefficients have shape \(.*\); allowed: \(2,\) or \(2, 2\)"):
+        merge.combine(base, merge.vectors_stacked(base, [model(1), model(2)]), torch.zeros(shape))
+
+
+def test_fisher_merging_weighs_entry_by_entry():
+    models = [{"w": torch.tensor([1.0, 2, 5])}, {"w": torch.tensor([3.0, 6, 7])}]
+    fishers = [{"w": torch.tensor([1.0, 0, 0])}, {"w": torch.tensor([3.0, 2, 0])}]
+    torch.testing.assert_close(merge.fisher(models, fishers)["w"], torch.tensor([2.5, 6.0, 6.0]))
+
+
+def test_equal_fishers_average():
+    models, same = [model(1), model(2), model(3)], {key: torch.ones_like(value) for key, value in model(0).items()}
+    close(merge.fisher(models, [same] * 3), merge.average(models))
+
+
+def regression(seed, rows=30, width=4):
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, width, generator=g, dtype=torch.float64)
+    return x, x.T @ x / rows
+
+
+def test_regmean_is_the_least_squares_fit_to_all_outputs():
+    models = [{key: value.double() for key, value in model(seed).items()} for seed in (1, 2)]
+    inputs, grams = zip(*(regression(seed) for seed in (5, 6)))
+    found = merge.regmean(models, [{"w": gram} for gram in grams], shrink=1.0)
+    wanted = torch.cat([x @ m["w"].T for x, m in zip(inputs, models)])
+    fit = torch.linalg.lstsq(torch.cat(inputs), wanted).solution.T
+    torch.testing.assert_close(found["w"], fit)
+    torch.testing.assert_close(found["b"], (models[0]["b"] + models[1]["b"]) / 2)
+
+
+def test_regmean_with_equal_inputs_or_without_correlations_is_a_mean():
+    models, gram = [model(1), model(2)], regression(5)[1].float()
+    close(merge.regmean(models, [{"w": gram}] * 2), merge.average(models))
+    diagonals = [torch.tensor([1.0, 2, 3, 0]), torch.tensor([3.0, 2, 0, 0])]
+    found = merge.regmean(models, [{"w": d.diag()} for d in diagonals])["w"]
+    shares = [[0.25, 0.5, 1, 0.5], [0.75, 0.5, 0, 0.5]]  # a direction that no input has keeps the average
+    torch.testing.assert_close(found, sum(torch.tensor(s) * m["w"] for s, m in zip(shares, models)))
+
+
+@pytest.mark.parametrize("shrink", [-0.1, 1.1, float("nan")])
+def test_regmean_refuses_a_shrink_out_of_range(shrink):
+    with pytest.raises(ValueError, match="shrink is"):
+        merge.regmean([model(1)], [{}], shrink)
+
+
+@given(st.integers(0, 1000), st.integers(1, 4))
+def test_emr_agrees_with_plain_python(seed, count):
+    base, experts = model(seed), [model(seed + 1 + i) for i in range(count)]
+    flat = [[v for key in base for v in (e[key] - base[key]).flatten().tolist()] for e in experts]
+    shared = []
+    for column in zip(*flat):
+        total = sum(column)
+        shared.append(max((abs(v) for v in column if v * total > 0), default=0.0) * (1 if total > 0 else -1))
+    for own, found in zip(flat, merge.emr(base, experts)):
+        masked = [s if s * v > 0 else 0.0 for s, v in zip(shared, own)]
+        scale = sum(map(abs, own)) / sum(map(abs, masked))
+        expected = torch.tensor([scale * v for v in masked])
+        got = torch.cat([(found[key] - base[key]).flatten() for key in base])
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_emr_of_one_expert_is_that_expert():
+    close(merge.emr(model(0), [model(1)])[0], model(1))
+
+
+def test_lines_scales_by_depth():
+    vector = {"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(2)}
+    found = merge.lines(vector, {"a": 0.0, "b": 0.5, "c": 1.0}, 0.2, 1.0)
+    close(found, {"a": torch.full((2,), 0.2), "b": torch.full((2,), 0.6), "c": torch.ones(2)})

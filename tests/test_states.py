@@ -352,3 +352,15 @@ def test_an_interrupted_write_leaves_nothing_behind_and_keeps_the_old_file(tmp_p
         states.save(model(1), path)
     assert list(tmp_path.iterdir()) == [path]
     same(states.load(path), model(0))
+
+
+@pytest.mark.parametrize(("names", "expected"), [
+    (["proj", "conv1.weight", "transformer.resblocks.0.a.weight", "transformer.resblocks.2.a.weight",
+      "transformer.resblocks.4.mlp.c_fc.weight", "ln_post.bias"], [1, 0, 0, 0.5, 1, 1]),
+    (["embeddings.position_embeddings.weight", "encoder.layer.0.x.weight", "encoder.layer.1.x.weight", "pooler.dense.weight"],
+     [0, 0, 1, 1]),
+    (["shared.weight", "encoder.block.1.layer.0.w", "decoder.block.0.layer.1.w", "decoder.block.1.layer.0.w"], [0, 1, 0, 1]),
+    (["0.weight", "2.weight", "4.weight"], [0, 0.5, 1]),
+    (["vision_model.embeddings.patch_embedding.weight", "visual_projection.weight"], [0, 1])])
+def test_depths_go_from_the_input_to_the_output(names, expected):
+    assert list(states.depths({name: torch.zeros(1) for name in names}).values()) == expected
