@@ -36,10 +36,12 @@ class Study:
     """Rows by key, from `path` or computed. `mode` is `stored` or `full` (nothing is taken from `path`).
 
     `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. Progress shows on a
-    terminal.
+    terminal. Computed rows go to the file `journal` at once, if one is given, and a study that was interrupted takes
+    them from there; `save` removes it.
     """
 
-    def __init__(self, path: Path | str, mode: str = "stored", recheck: float = 0.0, seed: int = 0):
+    def __init__(self, path: Path | str, mode: str = "stored", recheck: float = 0.0, seed: int = 0,
+                 journal: Path | str | None = None):
         if mode not in MODES:
             raise ValueError(f"study is {mode!r}; allowed: {', '.join(MODES)}")
         self.path, self.recheck, self.seed = Path(path), recheck, seed
@@ -52,15 +54,25 @@ class Study:
             if not isinstance(self.stored, dict):
                 raise ValueError(f"{self.path} is not a stored study: its rows are no table")
         self.rows, self.computed, self.compared = {}, 0, {}
+        self.journal, self.left = Path(journal) if journal else None, {}
+        if self.journal and self.journal.is_file():
+            # A line without its end was being written when the study was interrupted.
+            lines = self.journal.read_text(encoding="utf-8").splitlines(keepends=True)
+            self.left = dict(json.loads(line) for line in lines if line.endswith("\n"))
+            self.journal.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
         self.bar = tqdm(desc=self.path.stem, unit="row", disable=None)
 
     def row(self, key: str, compute: Callable[[], object]):
         """The value of a row: numbers, lists and dicts of numbers, or dicts of boolean tensors packed by `pack`."""
         if key in self.rows:
             return self.rows[key]
+        if key in self.left:
+            self.rows[key] = self.left[key]
+            return self.rows[key]
         if key not in self.stored:
             self.rows[key] = json.loads(json.dumps(compute()))
             self.computed += 1
+            self._note(key)
             self.bar.update()
         else:
             self.rows[key] = self.stored[key]
@@ -68,6 +80,12 @@ class Study:
                 self.compared[key] = difference(self.stored[key], json.loads(json.dumps(compute())))
                 self.bar.update()
         return self.rows[key]
+
+    def _note(self, key):
+        if self.journal:
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.journal, "a", encoding="utf-8") as file:
+                file.write(json.dumps([key, self.rows[key]]) + "\n")
 
     def _drawn(self, key):
         return int(hashlib.sha256(f"{self.seed} {key}".encode()).hexdigest()[:8], 16) < self.recheck * 2**32
@@ -83,6 +101,8 @@ class Study:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+        if self.journal:
+            self.journal.unlink(missing_ok=True)
 
 
 def pack(answers: Mapping[str, Tensor]) -> dict[str, str]:

@@ -227,3 +227,29 @@ def test_numbers_without_axes_belong_to_the_fingerprint():
 def test_a_fingerprint_takes_a_column():
     column = torch.arange(6.0).view(3, 2)[:, 0]
     assert studies.fingerprint({"m": {"b": column}}) == studies.fingerprint({"m": {"b": column.clone()}})
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_study_goes_on_where_it_stopped(tmp_path):
+    journal = tmp_path / "out" / "rows.jsonl"
+    study = Study(tmp_path / "none.json", journal=journal)
+    study.row("a", lambda: 1.5)
+    study.row("ü", lambda: {"x": [1]})
+    with pytest.raises(KeyboardInterrupt):
+        study.row("b", interrupt)
+    journal.write_text(journal.read_text(encoding="utf-8") + '["c", [1, 2', encoding="utf-8")  # cut off while it was written
+    again, calls = Study(tmp_path / "none.json", journal=journal), []
+    assert [again.row(key, counted(9, calls)) for key in ("a", "b", "c")] == [1.5, 9, 9]
+    assert calls == [9, 9] and again.computed == 2
+    assert again.rows == {"a": 1.5, "b": 9, "c": 9}  # a row that nobody asks for is left out
+    again.save(tmp_path / "study.json", "python study.py")
+    assert not journal.exists()
+    assert Study(tmp_path / "study.json").stored == again.rows
+
+
+def test_without_a_journal_nothing_is_written(tmp_path):
+    Study(tmp_path / "none.json").row("a", lambda: 1)
+    assert not list(tmp_path.iterdir())
