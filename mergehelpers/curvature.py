@@ -1,10 +1,13 @@
 """Second moments that some merging rules ask for: of gradients (Fisher merging) and of inputs (RegMean)."""
 
+from functools import partial
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import log_softmax
 
 from mergehelpers import device as devices
+from mergehelpers.backbones.base import hooked
 from mergehelpers.states import State
 from mergehelpers.suites import Suite
 
@@ -43,30 +46,21 @@ def input_grams(suite: Suite, state: State, inputs, batch: int | None = None, de
         raise ValueError("Gram matrices need inputs; there are none")
     backbone, place = suite.backbone, devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
-    sums, rows, mask = {}, {}, {}
+    layers = {name: module for path, module in backbone.module.named_modules() if (name := _weight(path, module)) in state}
+    sums, rows, size = {}, dict.fromkeys(layers, 0), batch or backbone.batch
 
-    def see(name, x):
-        here = mask["tokens"] if mask["tokens"] is not None and mask["tokens"].shape == x.shape[:2] else None
-        flat = x.reshape(-1, x.shape[-1]) if here is None else x[here]
+    def see(module, args, name, prepared):
+        mask = backbone.token_mask(prepared, args[0])
+        flat = args[0].flatten(0, -2) if mask is None else args[0][mask]
         wide = flat.to(devices.widest_float(flat.device))
         sums[name] = sums.get(name, 0) + wide.T @ wide
-        rows[name] = rows.get(name, 0) + len(flat)
+        rows[name] += len(flat)
 
-    handles = []
-    for path, module in backbone.module.named_modules():
-        name = _weight(path, module)
-        if name in state:
-            handles.append(module.register_forward_pre_hook(lambda module, args, name=name: see(name, args[0])))
-    try:
-        size = batch or backbone.batch
-        for start in range(0, len(inputs), size):
-            prepared = backbone.prepare(inputs[start:start + size])
-            tokens = prepared.get("attention_mask")
-            mask["tokens"] = None if tokens is None else tokens.bool().to(place)
+    for start in range(0, len(inputs), size):
+        prepared = backbone.prepare(inputs[start:start + size])
+        with hooked(list(layers.values()), [partial(see, name=name, prepared=prepared) for name in layers],
+                    "register_forward_pre_hook"):
             backbone.encode(state, prepared)
-    finally:
-        for handle in handles:
-            handle.remove()
     return {name: (value / rows[name]).float() for name, value in sums.items()}
 
 
@@ -75,8 +69,3 @@ def _weight(path: str, module: nn.Module) -> str | None:
     if isinstance(module, nn.MultiheadAttention):
         return f"{path}.in_proj_weight"
     return f"{path}.weight" if isinstance(module, nn.Linear) else None
-
-
-def trace(fisher: dict[str, Tensor]) -> dict[str, float]:
-    """The trace of the Fisher information of each tensor."""
-    return {key: float(value.double().sum()) for key, value in fisher.items()}

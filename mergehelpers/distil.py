@@ -129,7 +129,7 @@ def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teache
     stacks = merge.vectors_stacked(suite.base, list(suite.experts.values())) if stacks is None else stacks
     stacks = {key: value.to(place) for key, value in stacks.items()}
     base = {key: value.to(place) for key, value in suite.base.items()}
-    suite, learner = with_own_heads(suite, list(inputs), place) if heads else suite, learner.to(place)
+    suite, learner = _with_own_heads(suite, list(inputs), place) if heads else suite, learner.to(place)
     own = [value for task in inputs for value in suite.task(task).head.values()] if heads else []
     optimiser = torch.optim.Adam([*learner.parameters(), *own], lr=plan.rate)
     schedule = torch.optim.lr_scheduler.StepLR(optimiser, max(1, round(plan.drop * plan.steps)), 0.1)
@@ -154,7 +154,7 @@ def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teache
     found = learner().detach().cpu()
     if watch:
         path[plan.steps] = found
-    return Trained(found, losses, path, frozen(suite, list(inputs)) if heads else suite)
+    return Trained(found, losses, path, _frozen(suite, list(inputs)) if heads else suite)
 
 
 def logits(suite: Suite, state: State, inputs: Mapping[str, object]) -> dict[str, Tensor]:
@@ -169,14 +169,14 @@ def logits(suite: Suite, state: State, inputs: Mapping[str, object]) -> dict[str
     return {task: suite.logits(task, e, state) for task, e in zip(inputs, embeddings)}
 
 
-def with_own_heads(suite: Suite, tasks: Sequence[str], place: torch.device) -> Suite:
+def _with_own_heads(suite: Suite, tasks: Sequence[str], place: torch.device) -> Suite:
     """The suite with copies of the tasks' heads that can be trained; raises `ValueError` where the model scores words."""
     if words := [task for task in tasks if suite.task(task).head is None]:
         raise ValueError(f"{words[0]} has no head to train: the model itself scores its class names")
     return _map_heads(suite, tasks, lambda value: value.detach().clone().to(place).requires_grad_())
 
 
-def frozen(suite: Suite, tasks: Sequence[str]) -> Suite:
+def _frozen(suite: Suite, tasks: Sequence[str]) -> Suite:
     """The suite with its heads as plain tensors on the CPU."""
     return _map_heads(suite, tasks, lambda value: value.detach().cpu())
 

@@ -189,5 +189,8 @@ def depths(state: Mapping[str, Tensor]) -> dict[str, float]:
     last = {}
     for match in filter(None, blocks.values()):
         last[match[1]] = max(last.get(match[1], 0), int(match[2]))
-    return {key: int(match[2]) / max(last[match[1]], 1) if match else float("embed" not in key and any(word in key for word in OUTPUT_SIDE))
-            for key, match in blocks.items()}
+
+    def at_the_end(key):
+        return "embed" not in key and any(word in key for word in OUTPUT_SIDE)
+
+    return {key: int(match[2]) / max(last[match[1]], 1) if match else float(at_the_end(key)) for key, match in blocks.items()}

@@ -104,7 +104,7 @@ class Backbone:
             if not left:
                 raise _Enough
 
-        with _hooked([self.module.get_submodule(site) for site in sites], [partial(hook, site=site) for site in sites], register):
+        with hooked([self.module.get_submodule(site) for site in sites], [partial(hook, site=site) for site in sites], register):
             try:
                 self.encode(state, inputs)
             except _Enough:
@@ -134,7 +134,7 @@ class Backbone:
     @contextmanager
     def replaced(self, functions: Sequence[Callable[[Tensor], Tensor]]):
         """Within the block, the activation behind site l computes `functions[l](h)` instead."""
-        with _hooked([activation for _, activation, _ in self._mlps()],
+        with hooked([activation for _, activation, _ in self._mlps()],
                      [lambda module, args, output, f=f: f(args[0]) for f in functions]):
             yield
 
@@ -219,7 +219,8 @@ def hf_tokenizer(model):
 
 
 @contextmanager
-def _hooked(modules, hooks, register="register_forward_hook"):
+def hooked(modules: Sequence[nn.Module], hooks: Sequence[Callable], register: str = "register_forward_hook"):
+    """Within the block, `hooks[i]` hangs on `modules[i]`; `register` names the method that hangs it."""
     handles = []
     try:
         for module, hook in zip(modules, hooks, strict=True):
