@@ -139,6 +139,8 @@ def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teache
             path[step] = learner().detach().cpu()
         chosen = {task: torch.randperm(len(raw), generator=generator)[:plan.batch] for task, raw in inputs.items()}
         state = merge.combine(base, stacks, learner())
+        # torch's BatchNorm takes no gradient through the moments it has stored.
+        state |= {name: state[name].detach() for name, _ in suite.backbone.module.named_buffers() if name in state}
         scores = logits(suite, state, {task: take(inputs[task], chosen[task].tolist()) for task in inputs})
         loss = torch.stack([LOSSES[plan.loss](
             scores[task], teacher[task][i].to(place), None if labels is None else labels[task][i].to(place), plan.temperature)
@@ -155,6 +157,48 @@ def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teache
     if watch:
         path[plan.steps] = found
     return Trained(found, losses, path, _frozen(suite, list(inputs)) if heads else suite)
+
+
+def fit(suite: Suite, state: Mapping[str, Tensor], inputs: Mapping[str, object], labels: Mapping[str, Tensor],
+        teacher: Mapping[str, Tensor] | None = None, steps: int = 200, batch: int = 16, rate: float = 1e-3, seed: int = 0,
+        device: str = "auto", progress: bool | None = None) -> State:
+    """Train all weights of one network on one task or several, each under its own frozen head; the new state, on the CPU.
+
+    The loss is cross-entropy against `labels[task]`, or `student_loss` with the logits `teacher[task]`. Each step takes
+    `batch` inputs of every task; AdamW with weight decay 0.05, gradients clipped at norm 1, the step size falling from `rate`
+    to zero on a cosine. BatchNorms learn their moments. Raises `ValueError` when the loss is no longer finite.
+    """
+    for task, raw in inputs.items():
+        if len(raw) == 0:
+            raise ValueError(f"{task} has no inputs to learn from")
+        if teacher is not None:
+            check_classes(task, teacher[task], len(suite.task(task).classes))
+    place, module = devices.pick(device), suite.backbone.module
+    state = {key: value.detach().clone().to(place) for key, value in state.items()}
+    moving = [state[name].requires_grad_() for name, _ in module.named_parameters() if name in state]
+    optimiser = torch.optim.AdamW(moving, lr=rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    generator = torch.Generator().manual_seed(seed)
+    module.train()
+    try:
+        for step in tqdm(range(steps), desc="fit", unit="step", disable=None if progress is None else not progress):
+            chosen = {task: torch.randint(len(raw), (min(batch, len(raw)),), generator=generator) for task, raw in inputs.items()}
+            scores = logits(suite, state, {task: take(inputs[task], i.tolist()) for task, i in chosen.items()})
+            losses = [cross_entropy(scores[task], labels[task][i].to(place)) if teacher is None else
+                      student_loss(scores[task], teacher[task][i].to(place), labels[task][i].to(place))
+                      for task, i in chosen.items()]
+            loss = torch.stack(losses).mean()
+            if not loss.isfinite():
+                raise ValueError(f"the training diverged: the loss is {loss.item()} at step {step} with rate {rate}; "
+                                 "try a smaller rate")
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(moving, 1.0)
+            optimiser.step()
+            schedule.step()
+    finally:
+        module.eval()
+    return {key: value.detach().cpu() for key, value in state.items()}
 
 
 def logits(suite: Suite, state: State, inputs: Mapping[str, object]) -> dict[str, Tensor]:

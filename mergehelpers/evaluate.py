@@ -57,6 +57,27 @@ def compare(a: Mapping[str, Tensor], b: Mapping[str, Tensor], seed: int = 0, res
     return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
 
 
+def compare_runs(a: Sequence[Mapping[str, Tensor]], b: Sequence[Mapping[str, Tensor]], seed: int = 0,
+                 resamples: int = 1000) -> tuple[float, float, float]:
+    """As `compare`, for two methods that were run several times: run i of `a` against run i of `b`.
+
+    Both runs and inputs are resampled, so that the 95 % interval holds the luck of both. With few runs it is a little too
+    narrow. Raises `ValueError` if the numbers of runs, tasks or inputs differ.
+    """
+    shapes = {tuple((t, len(x)) for t, x in sorted(run.items())) for run in (*a, *b)}
+    if len(a) != len(b) or len(shapes) != 1:
+        raise ValueError("the two methods did not answer the same inputs of the same tasks in the same number of runs")
+    rng, means = np.random.default_rng(seed), []
+    runs = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), size=resamples) / len(a)
+    for task in a[0]:
+        gain = 100 * np.stack([np.asarray(x[task], float) - np.asarray(y[task], float) for x, y in zip(a, b)])
+        n = gain.shape[1]
+        inputs = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
+        means.append(np.append(gain.mean(), ((runs @ gain) * inputs).sum(1)))
+    means = np.mean(means, axis=0)
+    return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
+
+
 def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tasks: Sequence[str] | None = None,
              limit: int | None = None, device: str = "auto", progress: bool | None = None) -> pd.DataFrame:
     """Accuracy of every model on every task, one row each.

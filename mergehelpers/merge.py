@@ -159,6 +159,30 @@ def emr(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> 
     return out
 
 
+def align(stack: Tensor) -> tuple[Tensor, Tensor]:
+    """Task matrices in one shared basis (KnOTS, Stoica et al. 2024): `(basis, parts)` with stack[k] = basis @ parts[k].
+
+    `stack` (q, rows, columns) gives `basis` (rows, r) with orthonormal columns and `parts` (q, r, columns), from the singular
+    value decomposition of the matrices side by side. A rule applied to the parts acts on directions that experts share.
+    """
+    wide = stack.transpose(0, 1).reshape(stack.shape[1], -1)
+    basis, values, right = torch.linalg.svd(wide, full_matrices=False)
+    parts = (values.unsqueeze(1) * right).reshape(len(values), len(stack), -1)
+    return basis, parts.transpose(0, 1)
+
+
+def knots(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float) -> State:
+    """TIES, weight by weight, in the shared basis of `align` (KnOTS-TIES); vectors are merged by plain TIES."""
+    check_keep(keep)
+
+    def merge(stack):
+        basis, parts = align(stack.flatten(2)) if stack.ndim > 2 else (None, stack)
+        merged = disjoint_mean(trim(parts.flatten(1), keep)).view_as(parts[0])
+        return merged if basis is None else (basis @ merged).view_as(stack[0])
+
+    return _by_tensor(base, experts, merge, scale)
+
+
 def lines(vector: Mapping[str, Tensor], depths: Mapping[str, float], first: float, last: float) -> State:
     """LiNeS (Wang et al. 2024): a task vector times a scale that grows linearly from `first` to `last` with depth 0 to 1."""
     return {key: value * (first + (last - first) * depths[key]) for key, value in vector.items()}

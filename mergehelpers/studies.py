@@ -120,11 +120,18 @@ def unpack(packed: Mapping[str, str]) -> dict[str, np.ndarray]:
 
 
 def difference(a, b) -> float:
-    """How far two values of a row are apart: the largest relative difference of numbers, the largest share of differing answers."""
+    """How far two values of a row are apart: the largest relative difference of numbers, the largest share of differing answers.
+
+    The numbers of a list are compared relative to the largest of them, so that a list may hold numbers near zero.
+    """
     if isinstance(a, dict):
         return max((difference(a[key], b[key]) for key in a), default=0.0) if a.keys() == b.keys() else float("inf")
     if isinstance(a, list):
-        return max((difference(x, y) for x, y in zip(a, b)), default=0.0) if len(a) == len(b) else float("inf")
+        if len(a) != len(b):
+            return float("inf")
+        if a and all(isinstance(x, (int, float)) and math.isfinite(x) for x in (*a, *b)):
+            return max(abs(x - y) for x, y in zip(a, b)) / max(*map(abs, (*a, *b)), 1e-12)
+        return max((difference(x, y) for x, y in zip(a, b)), default=0.0)
     if isinstance(a, str):
         x, y = unpack({"": a})[""], unpack({"": b})[""]
         return float((x != y).sum() / max(len(x), 1)) if len(x) == len(y) else float("inf")

@@ -868,3 +868,19 @@ def test_within_the_layers_own_part_it_is_welcome(between):
     inner = torch.nn.Sequential(torch.nn.Linear(2, 3), between)
     backbone = Plain(torch.nn.Sequential(inner, torch.nn.ReLU()), 3)
     assert backbone.sites() == ["0"] and backbone.weight_name("0") == "0.0.weight"
+
+
+def test_recalibrated_moments_are_those_of_the_inputs():
+    block = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    backbone = Plain(torch.nn.Sequential(block, torch.nn.ReLU(), torch.nn.Linear(4, 2)), 2)
+    state = {name: value.clone() for name, value in backbone.module.state_dict().items()}
+    before = {name: value.clone() for name, value in state.items()}
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    renewed = backbone.recalibrated(state, x)
+    h = torch.nn.functional.linear(x, state["0.0.weight"], state["0.0.bias"])
+    torch.testing.assert_close(renewed["0.1.running_mean"], h.mean(0))
+    torch.testing.assert_close(renewed["0.1.running_var"], h.var(0))
+    assert all(torch.equal(before[name], state[name]) for name in state)
+    assert not backbone.module[0][1].training and backbone.module[0][1].momentum == 0.1
+    with pytest.raises(ValueError, match="BatchNorm needs 2 inputs or more for its moments, got 1"):
+        backbone.recalibrated(state, x[:1])

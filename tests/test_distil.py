@@ -169,3 +169,47 @@ def test_coefficients_that_diverge_stop_the_training(suite):
     teacher = distil.teach(suite, inputs_of(suite))
     with pytest.raises(ValueError, match=r"the coefficients diverged: the loss is (nan|inf) at step \d+ with rate 1e\+30"):
         distil.train(suite, stats.Free(2), inputs_of(suite), teacher, distil.Plan(rate=1e30, steps=5), progress=False)
+
+
+# Whole networks
+
+
+def test_fitting_learns_a_task_and_leaves_its_input_alone(suite):
+    inputs, labels = inputs_of(suite, "train"), labels_of(suite, "train")
+    before = {name: value.clone() for name, value in suite.base.items()}
+    fitted = distil.fit(suite, suite.base, inputs, labels, steps=60, batch=20, rate=1e-2, progress=False)
+    again = distil.fit(suite, suite.base, inputs, labels, steps=60, batch=20, rate=1e-2, progress=False)
+
+    def loss(state):
+        found = distil.logits(suite, state, inputs)
+        return sum(distil.oracle(found[t], None, labels[t], 1.0).item() for t in found)
+
+    assert loss(fitted) < 0.7 * loss(suite.base)
+    assert all(torch.equal(before[name], suite.base[name]) for name in before)
+    assert all(torch.equal(fitted[name], again[name]) for name in fitted)
+    assert not suite.backbone.module.training
+
+
+def test_a_student_comes_to_answer_as_its_teacher(suite):
+    inputs = inputs_of(suite, "train")
+    teacher = distil.teach(suite, inputs)
+    said = {task: z.argmax(1) for task, z in teacher.items()}
+    fitted = distil.fit(suite, suite.base, inputs, said, teacher, steps=100, batch=20, rate=1e-2, progress=False)
+
+    def agreement(state):
+        found = distil.logits(suite, state, inputs)
+        return sum((found[t].argmax(1) == said[t]).float().mean().item() for t in found) / len(found)
+
+    assert agreement(fitted) > max(0.8, agreement(suite.base))
+
+
+def test_bad_fits_are_refused(suite):
+    inputs, labels = inputs_of(suite, "train"), labels_of(suite, "train")
+    with pytest.raises(ValueError, match="pets has no inputs to learn from"):
+        distil.fit(suite, suite.base, inputs | {"pets": []}, labels)
+    with pytest.raises(ValueError, match="pets: the teacher knows 5 classes, the student 2"):
+        distil.fit(suite, suite.base, inputs, labels, {task: torch.zeros(20, 5) for task in inputs})
+    with pytest.raises(ValueError, match="the training diverged: the loss is nan at step 0"):
+        broken = suite.base | {"proj": suite.base["proj"] * float("nan")}
+        distil.fit(suite, broken, inputs, labels, steps=2, progress=False)
+    assert not suite.backbone.module.training

@@ -322,3 +322,31 @@ def test_the_seed_decides_the_interval_and_not_the_point():
     assert evaluate.compare(a, b, seed=3) == found[3]
     assert len({point for point, _, _ in found}) == 1
     assert len({low for _, low, _ in found}) > 1 and len({high for _, _, high in found}) > 1
+
+
+# Several runs
+
+
+def test_runs_with_themselves_do_not_differ():
+    runs = [{"t": torch.tensor([True, False, True])}] * 3
+    assert evaluate.compare_runs(runs, runs) == (0, 0, 0)
+
+
+def test_the_interval_over_runs_is_that_of_inputs_and_of_seeds():
+    """Against the two variances: of the mean over inputs of the mean gain, and of the mean over runs."""
+    rng = np.random.default_rng(0)
+    hard, skill = rng.normal(size=400), rng.normal(0.5, 0.3, size=40)
+    a = [{"t": torch.tensor(rng.normal(size=400) + s > hard)} for s in skill]
+    b = [{"t": torch.tensor(rng.normal(size=400) > hard)} for _ in skill]
+    gain = 100 * np.stack([x["t"].numpy().astype(float) - y["t"].numpy() for x, y in zip(a, b)])
+    spread = np.sqrt(gain.mean(0).var() / 400 + gain.mean(1).var() / 40)
+    mean, low, high = evaluate.compare_runs(a, b)
+    assert mean == pytest.approx(gain.mean())
+    assert (high - low) / (2 * 1.96) == pytest.approx(spread, rel=0.15)
+
+
+def test_runs_that_do_not_match_are_refused():
+    one, two = [{"t": torch.tensor([True])}], [{"t": torch.tensor([True])}] * 2
+    for a, b in ((one, two), (one, [{"s": torch.tensor([True])}]), (one, [{"t": torch.tensor([True, False])}])):
+        with pytest.raises(ValueError, match="did not answer the same inputs"):
+            evaluate.compare_runs(a, b)

@@ -564,3 +564,32 @@ def test_lines_scales_by_depth():
     vector = {"a": torch.ones(2), "b": torch.ones(2), "c": torch.ones(2)}
     found = merge.lines(vector, {"a": 0.0, "b": 0.5, "c": 1.0}, 0.2, 1.0)
     close(found, {"a": torch.full((2,), 0.2), "b": torch.full((2,), 0.6), "c": torch.ones(2)})
+
+
+# KnOTS
+
+
+def test_aligned_parts_rebuild_the_task_matrices_in_an_orthonormal_basis():
+    stack = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    basis, parts = merge.align(stack)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(4, dtype=torch.float64))
+    torch.testing.assert_close(torch.stack([basis @ part for part in parts]), stack)
+    weights = torch.tensor([0.2, -1.0, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(basis @ torch.tensordot(weights, parts, 1), torch.tensordot(weights, stack, 1))
+
+
+def test_knots_without_trimming_of_one_expert_is_that_expert():
+    g = torch.Generator().manual_seed(0)
+    base = {"w": torch.randn(4, 6, generator=g), "b": torch.randn(4, generator=g)}
+    expert = {name: value + torch.randn(value.shape, generator=g) for name, value in base.items()}
+    merged = merge.knots(base, [expert], 1.0, 1.0)
+    for name in base:
+        torch.testing.assert_close(merged[name], expert[name])
+
+
+def test_knots_elects_signs_in_the_shared_basis():
+    """By hand: both changes lie along one direction of outputs, so one number decides for the whole matrix."""
+    base = {"w": torch.zeros(2, 1)}
+    direction = torch.tensor([[0.6], [-0.8]])
+    merged = merge.knots(base, [{"w": 3 * direction}, {"w": -direction}], 1.0, 1.0)
+    torch.testing.assert_close(merged["w"], 3 * direction)

@@ -61,6 +61,27 @@ class Backbone:
                 bar.update(len(piece))
         return torch.cat(out)
 
+    @torch.no_grad()
+    def recalibrated(self, state: State, inputs) -> State:
+        """The state with the running mean and variance of every BatchNorm taken from raw inputs, in one batch.
+
+        A merged network's activations have other moments than its parents'. Raises `ValueError` for fewer than two inputs.
+        """
+        if len(inputs) < 2:
+            raise ValueError(f"BatchNorm needs 2 inputs or more for its moments, got {len(inputs)}")
+        norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        state, before = {name: value.clone() for name, value in state.items()}, [m.momentum for m in norms]
+        try:
+            for norm in norms:
+                norm.train()
+                norm.momentum = 1.0  # only this batch counts
+            self.encode(state, self.prepare(inputs))
+        finally:
+            for norm, momentum in zip(norms, before):
+                norm.eval()
+                norm.momentum = momentum
+        return state
+
     def sites(self) -> list[str]:
         """Names of the linear layers that feed an elementwise activation, in order."""
         return [name for name, _, _ in self._mlps()]

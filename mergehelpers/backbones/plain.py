@@ -7,14 +7,15 @@ from mergehelpers.backbones.base import ACTIVATIONS, CONVOLUTIONS, Backbone
 
 
 class Plain(Backbone):
-    """A plain `nn.Sequential`; its output, of `width` numbers, is the embedding.
+    """A plain `nn.Sequential`; its output, of `width` numbers, is the embedding, which heads take `normalised` if asked.
 
     A site is a linear layer or convolution followed by an activation, or an inner `nn.Sequential` that begins with
     one (a convolution with its BatchNorm). Raises `ValueError` where anything else feeds an activation.
     """
 
-    def __init__(self, module: nn.Sequential, width: int):
+    def __init__(self, module: nn.Sequential, width: int, normalised: bool = False):
         super().__init__(module, width)
+        self.normalised = normalised
         for site in self.sites():
             if not isinstance(self._layer(site), (nn.Linear, *CONVOLUTIONS)):
                 raise ValueError(f"an activation follows {site}, a {type(self._layer(site)).__name__}; put the linear layer or "
