@@ -26,7 +26,9 @@ def executed(tmp_path_factory):
     parameters = {"suite": str(folder), "second_suite": "", "study": "full", "samples": 2, "budget": 2, "draws": 2,
                   "test_samples": 4, "lab_seeds": [0, 1], "output": str(folder / "results"), "layers": "*.0.*,*.1.*"}
     out = folder / "out.ipynb"
-    papermill.execute_notebook(NOTEBOOK, out, parameters, cwd=NOTEBOOK.parent, kernel_name="python3", progress_bar=False)
+    with pytest.MonkeyPatch.context() as patch:  # copies of data in the home folder would outlive the test
+        patch.setenv("HF_DATASETS_CACHE", str(folder / "cache"))
+        papermill.execute_notebook(NOTEBOOK, out, parameters, cwd=NOTEBOOK.parent, kernel_name="python3", progress_bar=False)
     return nbformat.read(out, as_version=4), folder / "results"
 
 

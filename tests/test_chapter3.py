@@ -1,0 +1,66 @@
+"""The experiments of Chapter 3 run on another suite, five tiny transformers in a folder, and refuse bad settings."""
+
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+import tiny
+import torch
+
+from mergehelpers import states
+
+NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "03b-statsmerging-experiments.ipynb"
+TASKS = ("photos", "sketches", "stamps", "prints", "icons")
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("five-tasks")
+    states.save(tiny.vit(0), folder / "base.safetensors")
+    heads, tasks = {}, {}
+    for seed, task in enumerate(TASKS, 1):
+        states.save(tiny.vit(seed), folder / f"{task}.safetensors")
+        heads |= {f"{task}.weight": torch.randn(2, 6, generator=torch.Generator().manual_seed(seed)), f"{task}.bias": torch.zeros(2)}
+        arrays = {}
+        for i, (split, count) in enumerate({"train": 12, "val": 12, "unlabelled": 12, "test": 8}.items()):
+            arrays[f"{split}_inputs"], arrays[f"{split}_labels"] = tiny.images(10 * seed + i, count)
+        np.savez(folder / f"{task}.npz", **arrays)
+        tasks[task] = {"expert": f"{task}.safetensors", "data": f"{task}.npz", "classes": ["cat", "dog"]}
+    states.save(heads, folder / "heads.safetensors")
+    tiny.write_manifest(folder, {
+        "name": "five", "base": "base.safetensors", "head": "heads.safetensors",
+        "backbone": {"kind": "open_clip", "architecture": tiny.VIT}, "tasks": tasks})
+    parameters = {"suite": str(folder), "text_suite": "", "study": "full", "samples": 8, "steps": 2, "batch": 2, "rates": [0.01],
+                  "trials": 2, "test_samples": 4, "output": str(folder / "results")}
+    out = folder / "out.ipynb"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # threads only get in each other's way in networks as small as these
+        papermill.execute_notebook(NOTEBOOK, out, parameters, cwd=NOTEBOOK.parent, kernel_name="python3", progress_bar=False)
+    return nbformat.read(out, as_version=4), folder / "results"
+
+
+def test_the_page_runs_to_its_end(executed):
+    notebook, _ = executed
+    assert not [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+
+
+def test_it_writes_its_tables_and_its_archive(executed):
+    _, results = executed
+    written = {path.name for path in results.iterdir()}
+    assert {"03b-main.csv", "03b-verdicts.csv", "03-statsmerging.json"} <= written
+    assert not [name for name in written if name.endswith((".part", ".jsonl"))]
+
+
+@pytest.mark.parametrize(("bad", "message"), [
+    ({"rates": []}, r"rates is \[\]; allowed: a list of 1 or more, each a number above 0, 1 or less"),
+    ({"rank": 11}, "rank is 11; allowed: "),
+    ({"suite": "text5"}, "suite text5 has 5 tasks, the first film; this page needs five tasks or more, of images"),
+    ({"batch": 400}, "needs 400 unlabelled inputs or more; teachers have nothing to label"),
+])
+def test_bad_settings_stop_it_before_any_work(tmp_path, bad, message):
+    with pytest.raises(papermill.PapermillExecutionError, match=message) as caught:
+        papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", bad, cwd=NOTEBOOK.parent, kernel_name="python3",
+                                   progress_bar=False)
+    assert caught.value.exec_count <= 6
