@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import nbformat
-import papermill
+import pages
 import pytest
 import tiny
 from test_formats import images_as_parquet
@@ -25,16 +24,14 @@ def executed(tmp_path_factory):
         "backbone": {"kind": "clip", "model": "clip"}, "tasks": tasks})
     parameters = {"suite": str(folder), "second_suite": "", "study": "full", "samples": 2, "budget": 2, "draws": 2,
                   "test_samples": 4, "lab_seeds": [0, 1], "output": str(folder / "results"), "layers": "*.0.*,*.1.*"}
-    out = folder / "out.ipynb"
-    with pytest.MonkeyPatch.context() as patch:  # copies of data in the home folder would outlive the test
-        patch.setenv("HF_DATASETS_CACHE", str(folder / "cache"))
-        papermill.execute_notebook(NOTEBOOK, out, parameters, cwd=NOTEBOOK.parent, kernel_name="python3", progress_bar=False)
-    return nbformat.read(out, as_version=4), folder / "results"
+    # Copies of data in the home folder would outlive the test.
+    executed = pages.run(NOTEBOOK, folder / "out.ipynb", parameters, {"HF_DATASETS_CACHE": folder / "cache"})
+    return executed, folder / "results"
 
 
 def test_the_chapter_runs_to_its_end(executed):
     notebook, _ = executed
-    assert not [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    assert not pages.errors(notebook)
 
 
 def test_it_writes_its_tables_and_its_archive(executed):
@@ -50,7 +47,4 @@ def test_it_writes_its_tables_and_its_archive(executed):
     ({"layers": "*.attn.*"}, r"no site matches '\*.attn.\*'; there are transformer.resblocks.0.mlp.c_fc"),
 ])
 def test_bad_settings_stop_it_before_any_work(tmp_path, bad, message):
-    with pytest.raises(papermill.PapermillExecutionError, match=message) as caught:
-        papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", bad, cwd=NOTEBOOK.parent, kernel_name="python3",
-                                   progress_bar=False)
-    assert caught.value.exec_count <= 5
+    pages.refuses(NOTEBOOK, tmp_path / "out.ipynb", bad, message, 5)

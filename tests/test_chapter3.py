@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import nbformat
 import numpy as np
-import papermill
+import pages
 import pytest
 import tiny
 import torch
@@ -34,16 +33,14 @@ def executed(tmp_path_factory):
         "backbone": {"kind": "open_clip", "architecture": tiny.VIT}, "tasks": tasks})
     parameters = {"suite": str(folder), "text_suite": "", "study": "full", "samples": 8, "steps": 2, "batch": 2, "rates": [0.01],
                   "trials": 2, "test_samples": 4, "output": str(folder / "results")}
-    out = folder / "out.ipynb"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")  # threads only get in each other's way in networks as small as these
-        papermill.execute_notebook(NOTEBOOK, out, parameters, cwd=NOTEBOOK.parent, kernel_name="python3", progress_bar=False)
-    return nbformat.read(out, as_version=4), folder / "results"
+    # Threads only get in each other's way in networks as small as these.
+    executed = pages.run(NOTEBOOK, folder / "out.ipynb", parameters, {"OMP_NUM_THREADS": 1})
+    return executed, folder / "results"
 
 
 def test_the_page_runs_to_its_end(executed):
     notebook, _ = executed
-    assert not [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    assert not pages.errors(notebook)
 
 
 def test_it_writes_its_tables_and_its_archive(executed):
@@ -60,7 +57,4 @@ def test_it_writes_its_tables_and_its_archive(executed):
     ({"batch": 400}, "needs 400 unlabelled inputs or more; teachers have nothing to label"),
 ])
 def test_bad_settings_stop_it_before_any_work(tmp_path, bad, message):
-    with pytest.raises(papermill.PapermillExecutionError, match=message) as caught:
-        papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", bad, cwd=NOTEBOOK.parent, kernel_name="python3",
-                                   progress_bar=False)
-    assert caught.value.exec_count <= 6
+    pages.refuses(NOTEBOOK, tmp_path / "out.ipynb", bad, message, 6)
