@@ -1,0 +1,155 @@
+"""Small versions of the networks that the Rethinking paper averages, and how to train them.
+
+A model is a state dict: the tensors of a body, which makes features of images, and of its classifier, `head.weight` and
+`head.bias`. VGG-like bodies keep the original's stages and count of weight layers, with narrow ones.
+"""
+
+import copy
+import math
+import re
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from mergehelpers.backbones import Backbone
+from mergehelpers.states import State
+
+# Convolutions in each of five stages; three linear layers follow, the last of which is the head.
+VGG = {5: (1, 1, 0, 0, 0), 8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+RESNET = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
+DENSENET = {13: (1, 1, 1, 1), 21: (2, 2, 2, 2)}
+ARCHITECTURES = (*(f"vgg{d}{bn}" for d in VGG for bn in ("", "_bn")), *(f"resnet{d}" for d in RESNET),
+                 *(f"densenet{d}" for d in DENSENET), "vit", "vit_stem")
+SIDE = 32
+
+
+class Net(Backbone):
+    """A body for images of 32 × 32 pixels in three colours; `width` is the number of features."""
+
+    def prepare(self, inputs):
+        """`x` (images, 3, 32, 32): as they are, if they are tensors; else from bytes, grey ones in three equal colours."""
+        return {"x": inputs if isinstance(inputs, Tensor) else pictures(inputs)}
+
+    def encode(self, state, inputs):
+        return self.call(body(state), inputs["x"])
+
+
+def pictures(images) -> Tensor:
+    """Bytes (n, 32, 32) or (n, 32, 32, 3) as floats (n, 3, 32, 32), with 0.5 subtracted and divided by 0.25."""
+    x = torch.as_tensor(images).float().div(255)
+    x = x.permute(0, 3, 1, 2) if x.ndim == 4 else x.unsqueeze(1).expand(-1, 3, -1, -1)
+    return (x.contiguous() - 0.5) / 0.25
+
+
+def build(name: str, seed: int = 0, width: int = 16) -> tuple[Net, State]:
+    """The body `name` and random first weights, drawn by `seed`; `width` is that of the first stage.
+
+    `vit_stem` is a transformer behind a convolution of 3 × 3 from colours to colours. Raises `ValueError` for another
+    name (lists them).
+    """
+    if name not in ARCHITECTURES:
+        raise ValueError(f"architecture is {name!r}; allowed: {', '.join(ARCHITECTURES)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        family, number, norm = re.fullmatch(r"([a-z]+)(\d*)(.*)", name).groups()
+        net = {"vgg": partial(_vgg, norm=bool(norm)), "resnet": _resnet, "densenet": _densenet, "vit": partial(_vit, stem=norm)}[family](
+            int(number or 0), width)
+    return net, {key: value.detach().clone() for key, value in net.module.state_dict().items()}
+
+
+def has_batchnorm(net: Net) -> bool:
+    """Whether a body normalises by moments of a batch."""
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.module.modules())
+
+
+def with_head(state: State, width: int, classes: int, seed: int) -> State:
+    """The body's state with a new random classifier, uniform within 1/sqrt(width), as torch draws them."""
+    generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(width)
+    weight = torch.empty(classes, width).uniform_(-bound, bound, generator=generator)
+    return {**body(state), "head.weight": weight, "head.bias": torch.empty(classes).uniform_(-bound, bound, generator=generator)}
+
+
+def body(state: State) -> State:
+    """The state without its classifier."""
+    return {key: value for key, value in state.items() if not key.startswith("head.")}
+
+
+def train(net: Net, state: State, images: Tensor, labels: Tensor, epochs: int, rate: float, seed: int = 0, batch: int = 32,
+          decay: float = 0.0, mixup: float = 0.0, adam: bool = False, device: str = "cpu") -> State:
+    """Train a whole model; the new state, on the CPU.
+
+    `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD with momentum 0.9 and
+    gradients clipped at norm 1; the step size falls from `rate` to zero on a cosine. With `mixup` > 0 each batch is mixed with
+    itself, by a Beta(mixup, mixup) share (Zhang 2018). Raises `ValueError` when the loss is no longer finite.
+    """
+    module = copy.deepcopy(net.module).to(device).requires_grad_(True).train()
+    module.load_state_dict(body(state))
+    head = {key: state[key].detach().clone().to(device).requires_grad_() for key in ("head.weight", "head.bias")}
+    moving = [*module.parameters(), *head.values()]
+    optimiser = (torch.optim.AdamW(moving, lr=rate, weight_decay=decay) if adam else
+                 torch.optim.SGD(moving, lr=rate, momentum=0.9, weight_decay=decay))
+    steps = epochs * math.ceil(len(images) / batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
+    generator = torch.Generator().manual_seed(seed)
+    loss_of = F.cross_entropy if labels.ndim == 1 else F.binary_cross_entropy_with_logits
+    with tqdm(total=steps, desc="train", unit="step", leave=False, disable=None) as bar:
+        for _ in range(epochs):
+            for chosen in torch.randperm(len(images), generator=generator).split(batch):
+                x, y = images[chosen].to(device), labels[chosen].to(device)
+                share, other = 1.0, torch.arange(len(x))
+                if mixup:
+                    share = torch._sample_dirichlet(torch.tensor([mixup, mixup]), generator=generator)[0].item()
+                    other = torch.randperm(len(x), generator=generator)
+                z = F.linear(module(share * x + (1 - share) * x[other] if mixup else x), head["head.weight"], head["head.bias"])
+                loss = share * loss_of(z, y) + ((1 - share) * loss_of(z, y[other]) if mixup else 0)
+                if not loss.isfinite():
+                    raise ValueError(f"the training diverged with rate {rate}; try a smaller rate")
+                optimiser.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(moving, 1.0)
+                optimiser.step()
+                schedule.step()
+                bar.update()
+    return {key: value.detach().cpu() for key, value in {**module.state_dict(), **head}.items()}
+
+
+def _vgg(depth, width, norm):
+    layers, channels = [], 3
+    for stage, count in enumerate(VGG[depth]):
+        wide = width * min(2**stage, 4)
+        for _ in range(count):
+            layers += [nn.Conv2d(channels, wide, 3, padding=1), *([nn.BatchNorm2d(wide)] if norm else []), nn.ReLU()]
+            channels = wide
+        layers.append(nn.MaxPool2d(2))
+    layers += [nn.Flatten(), nn.Linear(channels, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+    for layer in layers:
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    return Net(nn.Sequential(*layers), 64)
+
+
+def _resnet(depth, width):
+    from timm.models.resnet import BasicBlock, ResNet
+
+    channels = (width, 2 * width, 4 * width, 4 * width)
+    return Net(ResNet(BasicBlock, RESNET[depth], num_classes=0, stem_width=width, channels=channels), 4 * width)
+
+
+def _densenet(depth, width):
+    from torchvision.models import DenseNet
+
+    module = DenseNet(width // 2, DENSENET[depth], width)
+    features = module.classifier.in_features
+    module.classifier = nn.Identity()
+    return Net(module, features)
+
+
+def _vit(_, width, stem):
+    from timm.models.vision_transformer import VisionTransformer
+
+    module = VisionTransformer(img_size=SIDE, patch_size=8, embed_dim=4 * width, depth=4, num_heads=4, num_classes=0)
+    return Net(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), module) if stem else module, 4 * width)
