@@ -7,14 +7,15 @@ A model is a state dict: the tensors of a body, which makes features of images, 
 import copy
 import math
 import re
-from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from mergehelpers.backbones import Backbone
+from mergehelpers import device as devices
+from mergehelpers.backbones.images import Images
 from mergehelpers.states import State
 
 # Convolutions in each of five stages; three linear layers follow, the last of which is the head.
@@ -26,22 +27,22 @@ ARCHITECTURES = (*(f"vgg{d}{bn}" for d in VGG for bn in ("", "_bn")), *(f"resnet
 SIDE = 32
 
 
-class Net(Backbone):
-    """A body for images of 32 × 32 pixels in three colours; `width` is the number of features."""
+class Net(Images):
+    """A body for images of 32 × 32 pixels in three colours; `width` is the number of features.
+
+    `prepare` makes `pixels` (images, 3, 32, 32) of bytes, with 0.5 subtracted and divided by 0.25; tensors stay as they are.
+    """
+
+    normalised = False
+
+    def __init__(self, module: nn.Module, width: int):
+        super().__init__(module, width, SIDE, mean=[0.5] * 3, std=[0.25] * 3)
 
     def prepare(self, inputs):
-        """`x` (images, 3, 32, 32): as they are, if they are tensors; else from bytes, grey ones in three equal colours."""
-        return {"x": inputs if isinstance(inputs, Tensor) else pictures(inputs)}
+        return {"pixels": inputs} if isinstance(inputs, Tensor) else super().prepare(inputs)
 
     def encode(self, state, inputs):
-        return self.call(body(state), inputs["x"])
-
-
-def pictures(images) -> Tensor:
-    """Bytes (n, 32, 32) or (n, 32, 32, 3) as floats (n, 3, 32, 32), with 0.5 subtracted and divided by 0.25."""
-    x = torch.as_tensor(images).float().div(255)
-    x = x.permute(0, 3, 1, 2) if x.ndim == 4 else x.unsqueeze(1).expand(-1, 3, -1, -1)
-    return (x.contiguous() - 0.5) / 0.25
+        return self.call(body(state), inputs["pixels"])
 
 
 def build(name: str, seed: int = 0, width: int = 16) -> tuple[Net, State]:
@@ -54,9 +55,9 @@ def build(name: str, seed: int = 0, width: int = 16) -> tuple[Net, State]:
         raise ValueError(f"architecture is {name!r}; allowed: {', '.join(ARCHITECTURES)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        family, number, norm = re.fullmatch(r"([a-z]+)(\d*)(.*)", name).groups()
-        net = {"vgg": partial(_vgg, norm=bool(norm)), "resnet": _resnet, "densenet": _densenet, "vit": partial(_vit, stem=norm)}[family](
-            int(number or 0), width)
+        family, depth, extra = re.fullmatch(r"([a-z]+)(\d*)(.*)", name).groups()
+        make = {"vgg": _vgg, "resnet": _resnet, "densenet": _densenet, "vit": _vit}[family]
+        net = make(*([int(depth)] if depth else []), width, *([True] if extra else []))
     return net, {key: value.detach().clone() for key, value in net.module.state_dict().items()}
 
 
@@ -78,35 +79,34 @@ def body(state: State) -> State:
 
 
 def train(net: Net, state: State, images: Tensor, labels: Tensor, epochs: int, rate: float, seed: int = 0, batch: int = 32,
-          decay: float = 0.0, mixup: float = 0.0, adam: bool = False, device: str = "cpu") -> State:
+          decay: float = 0.0, mixup: float = 0.0, adam: bool = False, device: str = "auto") -> State:
     """Train a whole model; the new state, on the CPU.
 
-    `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD with momentum 0.9 and
-    gradients clipped at norm 1; the step size falls from `rate` to zero on a cosine. With `mixup` > 0 each batch is mixed with
+    `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD with momentum 0.9, or
+    AdamW with `adam`; gradients clipped at norm 1; the step size falls from `rate` to zero on a cosine. With `mixup` > 0 each batch is mixed with
     itself, by a Beta(mixup, mixup) share (Zhang 2018). Raises `ValueError` when the loss is no longer finite.
     """
-    module = copy.deepcopy(net.module).to(device).requires_grad_(True).train()
+    place = devices.pick(device)
+    module = copy.deepcopy(net.module).to(place).requires_grad_(True).train()
     module.load_state_dict(body(state))
-    head = {key: state[key].detach().clone().to(device).requires_grad_() for key in ("head.weight", "head.bias")}
+    head = {key: state[key].detach().clone().to(place).requires_grad_() for key in ("head.weight", "head.bias")}
     moving = [*module.parameters(), *head.values()]
     optimiser = (torch.optim.AdamW(moving, lr=rate, weight_decay=decay) if adam else
                  torch.optim.SGD(moving, lr=rate, momentum=0.9, weight_decay=decay))
     steps = epochs * math.ceil(len(images) / batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    generator = torch.Generator().manual_seed(seed)
+    generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
     loss_of = F.cross_entropy if labels.ndim == 1 else F.binary_cross_entropy_with_logits
     with tqdm(total=steps, desc="train", unit="step", leave=False, disable=None) as bar:
         for _ in range(epochs):
             for chosen in torch.randperm(len(images), generator=generator).split(batch):
-                x, y = images[chosen].to(device), labels[chosen].to(device)
-                share, other = 1.0, torch.arange(len(x))
-                if mixup:
-                    share = torch._sample_dirichlet(torch.tensor([mixup, mixup]), generator=generator)[0].item()
-                    other = torch.randperm(len(x), generator=generator)
-                z = F.linear(module(share * x + (1 - share) * x[other] if mixup else x), head["head.weight"], head["head.bias"])
-                loss = share * loss_of(z, y) + ((1 - share) * loss_of(z, y[other]) if mixup else 0)
+                x, y = images[chosen].to(place), labels[chosen].to(place)
+                share = rng.beta(mixup, mixup) if mixup else 1.0
+                x, other = share * x + (1 - share) * x.flip(0), y.flip(0)  # batches come in random order
+                z = F.linear(module(x), head["head.weight"], head["head.bias"])
+                loss = share * loss_of(z, y) + (1 - share) * loss_of(z, other)
                 if not loss.isfinite():
-                    raise ValueError(f"the training diverged with rate {rate}; try a smaller rate")
+                    raise ValueError(f"the loss is {loss.item()} with rate {rate}; try a smaller rate, or look for NaN in the inputs")
                 optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(moving, 1.0)
@@ -116,7 +116,7 @@ def train(net: Net, state: State, images: Tensor, labels: Tensor, epochs: int, r
     return {key: value.detach().cpu() for key, value in {**module.state_dict(), **head}.items()}
 
 
-def _vgg(depth, width, norm):
+def _vgg(depth, width, norm=False):
     layers, channels = [], 3
     for stage, count in enumerate(VGG[depth]):
         wide = width * min(2**stage, 4)
@@ -148,7 +148,7 @@ def _densenet(depth, width):
     return Net(module, features)
 
 
-def _vit(_, width, stem):
+def _vit(width, stem=False):
     from timm.models.vision_transformer import VisionTransformer
 
     module = VisionTransformer(img_size=SIDE, patch_size=8, embed_dim=4 * width, depth=4, num_heads=4, num_classes=0)

@@ -45,9 +45,10 @@ def test_an_unknown_network_is_refused_with_the_known_ones():
 
 def test_grey_and_coloured_bytes_become_the_same_kind_of_tensor():
     grey = np.arange(2 * 32 * 32, dtype=np.uint8).reshape(2, 32, 32)
-    x = zoo.pictures(grey)
+    net, _ = zoo.build("vgg5", width=4)
+    x = net.prepare(grey)["pixels"]
     assert x.shape == (2, 3, 32, 32)
-    assert torch.equal(x, zoo.pictures(np.repeat(grey[..., None], 3, axis=3)))
+    assert torch.equal(x, net.prepare(np.repeat(grey[..., None], 3, axis=3))["pixels"])
     assert torch.allclose(x[0, 1, 0, 7], torch.tensor((7 / 255 - 0.5) / 0.25))
 
 
@@ -55,7 +56,7 @@ def test_one_step_on_one_batch_is_the_gradient_step_of_autograd(images):
     net, state = zoo.build("vgg5", width=4)
     start, labels = zoo.with_head(state, net.width, 3, seed=1), torch.tensor([0, 1, 2, 0, 1, 2])
     leaves = {key: value.clone().requires_grad_() for key, value in start.items()}
-    F.cross_entropy(F.linear(net.encode(leaves, {"x": images}), leaves["head.weight"], leaves["head.bias"]), labels).backward()
+    F.cross_entropy(F.linear(net.encode(leaves, {"pixels": images}), leaves["head.weight"], leaves["head.bias"]), labels).backward()
     clip = min(1.0, 1 / torch.cat([leaf.grad.flatten() for leaf in leaves.values()]).norm().item())
     trained = zoo.train(net, start, images, labels, epochs=1, rate=0.1)
     for key, leaf in leaves.items():
@@ -81,8 +82,8 @@ def test_training_lowers_the_loss_and_repeats_itself(images, options, several):
     assert not net.module.training
 
 
-def test_a_rate_that_diverges_is_named(images):
+def test_a_loss_that_is_not_finite_is_named_with_the_rate(images):
     net, state = zoo.build("vgg5", width=4)
     start = zoo.with_head(state, net.width, 3, seed=1) | {"head.bias": torch.tensor([float("nan")] * 3)}
-    with pytest.raises(ValueError, match="the training diverged with rate 0.3"):
+    with pytest.raises(ValueError, match="the loss is nan with rate 0.3"):
         zoo.train(net, start, images, torch.zeros(6, dtype=torch.long), epochs=1, rate=0.3)

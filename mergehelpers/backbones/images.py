@@ -15,7 +15,7 @@ from mergehelpers.backbones.base import Backbone, Inputs, hf_config, hf_tokenize
 from mergehelpers.states import State
 
 
-class _Images(Backbone):
+class Images(Backbone):
     """Images of any size, uint8 (n, height, width[, 3]) or a list of PIL images, as CLIP wants them."""
 
     normalised = True
@@ -48,7 +48,7 @@ class _Images(Backbone):
         return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
 
 
-class OpenClipVision(_Images):
+class OpenClipVision(Images):
     """The visual tower of an open_clip model: a named one, or a small one given by its architecture."""
 
     def __init__(self, model: str | None = None, pretrained: str | None = None, architecture: dict | None = None,
@@ -116,7 +116,7 @@ class OpenClipVision(_Images):
         return _zero_shot(lambda texts: whole.encode_text(tokenise(texts)), whole.logit_scale, classes, templates)
 
 
-class ClipVision(_Images):
+class ClipVision(Images):
     """The visual tower of a Hugging Face CLIP, with the projection of the model it started from."""
 
     optional = ("visual_projection.weight",)
