@@ -1,0 +1,172 @@
+"""Averages in weights and in outputs: greedy soups, ensembles, magnified weights, and what may rescue a soup.
+
+A model is a state dict of a `zoo` network with its classifier, `head.weight` and `head.bias`. `images` are pixels
+(n, 3, 32, 32), as `Net.prepare` makes them. A uniform soup is `merge.average`.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from mergehelpers import merge
+from mergehelpers.states import State
+from mergehelpers.zoo import Net
+
+BIASES = ("all", "none", "layers")
+
+
+def logits(net: Net, state: State, images: Tensor) -> Tensor:
+    """Class scores of one model, (n, classes)."""
+    return nn.functional.linear(net.embed(state, images), state["head.weight"], state["head.bias"])
+
+
+def features(net: Net, models: Sequence[State], images: Tensor) -> Tensor:
+    """What enters the classifiers, (models, n, width)."""
+    return torch.stack([net.embed(state, images) for state in models])
+
+
+def heads(models: Sequence[State]) -> tuple[Tensor, Tensor]:
+    """The classifiers' weights (models, classes, width) and biases (models, classes)."""
+    return tuple(torch.stack([state[key] for state in models]) for key in ("head.weight", "head.bias"))
+
+
+def ensemble_logits(f: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Mean of the models' scores, (n, classes), from `features` and `heads`."""
+    return (f @ weight.mT + bias.unsqueeze(1)).mean(0)
+
+
+def ensemble_features(f: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Mean features through the mean classifier (Rethinking, supplement), (n, classes)."""
+    return f.mean(0) @ weight.mean(0).T + bias.mean(0)
+
+
+def greedy(models: Sequence[State], score: Callable[[State], float], halving: bool = False) -> tuple[State, list[int]]:
+    """The greedy soup and the indices of its members (Wortsman et al. 2022, Algorithm 1).
+
+    Models are tried from the best to the worst; one stays if the mean of all members scores no less. With `halving`, as
+    in Rethinking's released code, the others are tried in the given order, and a new member gets half of the weight.
+    Raises `ValueError` for fewer than two models.
+    """
+    if len(models) < 2:
+        raise ValueError(f"a soup needs 2 models or more, got {len(models)}")
+    scores = [score(state) for state in models]
+    first, *others = sorted(range(len(models)), key=lambda i: -scores[i])
+    soup, kept, best = models[first], [first], scores[first]
+    for i in sorted(others) if halving else others:
+        trial = merge.average([soup, models[i]] if halving else [models[j] for j in (*kept, i)])
+        if (reached := score(trial)) >= best:
+            soup, best = trial, reached
+            kept.append(i)
+    return soup, kept
+
+
+def magnified(state: State, factor: float, biases: str = "all") -> State:
+    """Every weight times `factor`, and with `all` every other entry too, as in Rethinking's released code.
+
+    `none` removes biases. `layers` multiplies the bias of the l-th layer by the factor's l-th power; the network then computes
+    its old output times the factor to the power of its depth. Layers are counted in the order of the state, the classifier
+    last, so this needs a plain chain of layers. Raises `ValueError` for a factor that is not finite and positive, or other `biases`.
+    """
+    if not 0 < factor < float("inf"):
+        raise ValueError(f"the factor is {factor}; allowed: a finite number above 0")
+    if biases not in BIASES:
+        raise ValueError(f"biases is {biases!r}; allowed: {', '.join(BIASES)}")
+    out, layer = {}, 0
+    for key, value in state.items():
+        layer += key.endswith("weight")
+        power = {"all": 1, "none": None, "layers": layer}[biases] if key.endswith("bias") else 1
+        out[key] = value * 0 if power is None else value * factor**power if value.is_floating_point() else value
+    return out
+
+
+def permuted(net: Net, state: State, reference: State, sweeps: int = 50) -> State:
+    """The same function with the neurons of every hidden layer in the order that fits the reference's weights best.
+
+    One layer after another, by an optimal assignment, until nothing changes (weight matching, Ainsworth et al. 2023).
+    Raises `ValueError` for a network that is no chain of convolutions, linear layers and BatchNorms.
+    """
+    units, state = _units(net), dict(state)
+    for _ in range(sweeps):
+        moved = False
+        for (own, _), (_, following) in zip(units, [*units[1:], (None, "head")]):
+            rows = [k for k in state if k.rpartition(".")[0] in own and state[k].ndim]
+            after = f"{following}.weight"
+            alike = sum(reference[k].flatten(1) @ state[k].flatten(1).T if state[k].ndim > 1
+                        else torch.outer(reference[k], state[k]) for k in rows)
+            alike = alike + torch.einsum("oa...,ob...->ab", reference[after], state[after])
+            order = torch.as_tensor(linear_sum_assignment(alike.cpu(), maximize=True)[1])
+            moved |= bool((order != torch.arange(len(order))).any())
+            state |= {k: state[k][order] for k in rows} | {after: state[after][:, order]}
+        if not moved:
+            break
+    return state
+
+
+@torch.no_grad()
+def repaired(net: Net, soup: State, models: Sequence[State], images: Tensor) -> State:
+    """The soup with the mean and spread of every channel set to the mean of its members' (REPAIR, Jordan et al. 2023).
+
+    For chains without BatchNorm; with it, `recalibrated` does the same. Raises `ValueError` for other networks.
+    """
+    layers = [own[0] for own, _ in _units(net)]
+    if any(len(own) > 1 for own, _ in _units(net)):
+        raise ValueError("the network has BatchNorm; use `recalibrated`")
+    wanted = [torch.stack(m).mean(0) for m in zip(*(_moments(net, state, images, layers) for state in models))]
+    soup = dict(soup)
+    for name, (mean, spread) in zip(layers, wanted):
+        ((own_mean, own_spread),) = _moments(net, soup, images, [name])
+        gain = spread / own_spread.clamp(min=1e-6)
+        weight, bias = soup[f"{name}.weight"], soup[f"{name}.bias"]
+        soup[f"{name}.weight"] = weight * gain.view(-1, *[1] * (weight.ndim - 1))
+        soup[f"{name}.bias"] = (bias - own_mean) * gain + mean
+    return soup
+
+
+@torch.no_grad()
+def cancelled(net: Net, models: Sequence[State], images: Tensor) -> list[float]:
+    """Share of the activation that is lost at each ReLU when pre-activations are averaged instead of activations.
+
+    1 - mean of relu(mean over models of h) / mean of relu(h), each model running on its own weights; 0 where signs agree. One number
+    a ReLU, in the order of the network; empty for a network without any.
+    """
+    relus, seen = [m for m in net.module.modules() if isinstance(m, nn.ReLU)], []
+    for state in models:
+        h = []
+        handles = [m.register_forward_pre_hook(lambda _, args: h.append(args[0].clone())) for m in relus]
+        try:
+            net.embed(state, images, batch=len(images))
+        finally:
+            for handle in handles:
+                handle.remove()
+        seen.append(h)
+    layers = [torch.stack(h) for h in zip(*seen)]
+    return [1 - float(h.mean(0).relu().mean() / h.relu().mean().clamp(min=1e-12)) for h in layers]
+
+
+def _units(net):
+    """The hidden layers of a chain: the names of a layer and of its BatchNorm, and the layer's name once more."""
+    if not isinstance(net.module, nn.Sequential) or any(len(list(m.children())) for m in net.module):
+        raise ValueError(f"{type(net.module).__name__} is no chain of layers; allowed: the networks vgg5 to vgg19")
+    units = []
+    for name, module in net.module.named_children():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            units.append(([name], name))
+        elif isinstance(module, nn.BatchNorm2d):
+            units[-1][0].append(name)
+    return units
+
+
+def _moments(net, state, images, layers):
+    """Mean and spread (2, channels) of what each of these layers puts out."""
+    out, handles = [], []
+    for name in layers:
+        handles.append(net.module.get_submodule(name).register_forward_hook(
+            lambda _, args, h: out.append(torch.stack([h.transpose(0, 1).flatten(1).mean(1), h.transpose(0, 1).flatten(1).std(1)]))))
+    try:
+        net.embed(state, images, batch=len(images))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return out
