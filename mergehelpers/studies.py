@@ -35,13 +35,13 @@ def fingerprint(states: Mapping[str, Mapping[str, Tensor]]) -> str:
 class Study:
     """Rows by key, from `path` or computed. `mode` is `stored` or `full` (nothing is taken from `path`).
 
-    `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. Progress shows on a
-    terminal. Computed rows go to the file `journal` at once, if one is given, and a study that was interrupted takes
+    `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. How far they are apart,
+    `apart` says, by default `difference`. Progress shows on a terminal. Computed rows go to the file `journal` at once, if one is given, and a study that was interrupted takes
     them from there; `save` removes it.
     """
 
     def __init__(self, path: Path | str, mode: str = "stored", recheck: float = 0.0, seed: int = 0,
-                 journal: Path | str | None = None):
+                 journal: Path | str | None = None, apart: Callable[[object, object], float] | None = None):
         if mode not in MODES:
             raise ValueError(f"study is {mode!r}; allowed: {', '.join(MODES)}")
         self.path, self.recheck, self.seed = Path(path), recheck, seed
@@ -54,6 +54,7 @@ class Study:
             if not isinstance(self.stored, dict):
                 raise ValueError(f"{self.path} is not a stored study: its rows are no table")
         self.rows, self.computed, self.compared = {}, 0, {}
+        self.apart = apart or difference
         self.journal, self.left = Path(journal) if journal else None, {}
         if self.journal and self.journal.is_file():
             # A line without its end was being written when the study was interrupted.
@@ -77,7 +78,7 @@ class Study:
         else:
             self.rows[key] = self.stored[key]
             if self._drawn(key):
-                self.compared[key] = difference(self.stored[key], json.loads(json.dumps(compute())))
+                self.compared[key] = self.apart(self.stored[key], json.loads(json.dumps(compute())))
                 self.bar.update()
         return self.rows[key]
 
