@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from mergehelpers import merge
+from mergehelpers.backbones.base import hooked
 from mergehelpers.states import State
 from mergehelpers.zoo import Net
 
@@ -110,17 +111,27 @@ def repaired(net: Net, soup: State, models: Sequence[State], images: Tensor) -> 
 
     For chains without BatchNorm; with it, `recalibrated` does the same. Raises `ValueError` for other networks.
     """
-    layers = [own[0] for own, _ in _units(net)]
-    if any(len(own) > 1 for own, _ in _units(net)):
+    units = _units(net)
+    if any(len(own) > 1 for own, _ in units):
         raise ValueError("the network has BatchNorm; use `recalibrated`")
-    wanted = [torch.stack(m).mean(0) for m in zip(*(_moments(net, state, images, layers) for state in models))]
-    soup = dict(soup)
-    for name, (mean, spread) in zip(layers, wanted):
-        ((own_mean, own_spread),) = _moments(net, soup, images, [name])
+    layers = [net.module.get_submodule(name) for _, name in units]
+    wanted, changes = [_moments(net, state, images, layers) for state in models], []
+
+    def mend(_, args, h):
+        """Change a layer's output on its way, so that the next layer sees it mended."""
+        (own_mean, own_spread), (mean, spread) = _of_channels(h), torch.stack([w[len(changes)] for w in wanted]).mean(0)
         gain = spread / own_spread.clamp(min=1e-6)
-        weight, bias = soup[f"{name}.weight"], soup[f"{name}.bias"]
+        changes.append((gain, mean - gain * own_mean))
+        shape = (1, -1, *[1] * (h.ndim - 2))
+        return h * changes[-1][0].view(shape) + changes[-1][1].view(shape)
+
+    with hooked(layers, [mend] * len(layers)):
+        net.embed(soup, images, batch=len(images))
+    soup = dict(soup)
+    for (_, name), (gain, shift) in zip(units, changes):
+        weight = soup[f"{name}.weight"]
         soup[f"{name}.weight"] = weight * gain.view(-1, *[1] * (weight.ndim - 1))
-        soup[f"{name}.bias"] = (bias - own_mean) * gain + mean
+        soup[f"{name}.bias"] = soup[f"{name}.bias"] * gain + shift
     return soup
 
 
@@ -134,12 +145,8 @@ def cancelled(net: Net, models: Sequence[State], images: Tensor) -> list[float]:
     relus, seen = [m for m in net.module.modules() if isinstance(m, nn.ReLU)], []
     for state in models:
         h = []
-        handles = [m.register_forward_pre_hook(lambda _, args: h.append(args[0].clone())) for m in relus]
-        try:
+        with hooked(relus, [lambda _, args: h.append(args[0].clone())] * len(relus), "register_forward_pre_hook"):
             net.embed(state, images, batch=len(images))
-        finally:
-            for handle in handles:
-                handle.remove()
         seen.append(h)
     layers = [torch.stack(h) for h in zip(*seen)]
     return [1 - float(h.mean(0).relu().mean() / h.relu().mean().clamp(min=1e-12)) for h in layers]
@@ -158,15 +165,15 @@ def _units(net):
     return units
 
 
+def _of_channels(h):
+    """Mean and spread of each channel, (2, channels)."""
+    h = h.transpose(0, 1).flatten(1)
+    return torch.stack([h.mean(1), h.std(1)])
+
+
 def _moments(net, state, images, layers):
     """Mean and spread (2, channels) of what each of these layers puts out."""
-    out, handles = [], []
-    for name in layers:
-        handles.append(net.module.get_submodule(name).register_forward_hook(
-            lambda _, args, h: out.append(torch.stack([h.transpose(0, 1).flatten(1).mean(1), h.transpose(0, 1).flatten(1).std(1)]))))
-    try:
+    out = []
+    with hooked(layers, [lambda _, args, h: out.append(_of_channels(h))] * len(layers)):
         net.embed(state, images, batch=len(images))
-    finally:
-        for handle in handles:
-            handle.remove()
     return out

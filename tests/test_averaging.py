@@ -131,7 +131,7 @@ def test_permuted_brings_unrelated_networks_nearer_without_changing_them():
 def test_repaired_channels_have_the_members_moments():
     net, states = models("vgg8", 3)
     soup = averaging.repaired(net, merge.average(states), states, IMAGES)
-    layers = [own[0] for own, _ in averaging._units(net)]
+    layers = [net.module.get_submodule(name) for _, name in averaging._units(net)]
     wanted = [torch.stack(m).mean(0) for m in zip(*(averaging._moments(net, s, IMAGES, layers) for s in states))]
     for own, want in zip(averaging._moments(net, soup, IMAGES, layers), wanted):
         torch.testing.assert_close(own, want, rtol=1e-3, atol=1e-4)
