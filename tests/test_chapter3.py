@@ -2,13 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pages
 import pytest
 import tiny
-import torch
-
-from mergehelpers import states
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "03b-statsmerging-experiments.ipynb"
 TASKS = ("photos", "sketches", "stamps", "prints", "icons")
@@ -17,20 +13,7 @@ TASKS = ("photos", "sketches", "stamps", "prints", "icons")
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("five-tasks")
-    states.save(tiny.vit(0), folder / "base.safetensors")
-    heads, tasks = {}, {}
-    for seed, task in enumerate(TASKS, 1):
-        states.save(tiny.vit(seed), folder / f"{task}.safetensors")
-        heads |= {f"{task}.weight": torch.randn(2, 6, generator=torch.Generator().manual_seed(seed)), f"{task}.bias": torch.zeros(2)}
-        arrays = {}
-        for i, (split, count) in enumerate({"train": 12, "val": 12, "unlabelled": 12, "test": 8}.items()):
-            arrays[f"{split}_inputs"], arrays[f"{split}_labels"] = tiny.images(10 * seed + i, count)
-        np.savez(folder / f"{task}.npz", **arrays)
-        tasks[task] = {"expert": f"{task}.safetensors", "data": f"{task}.npz", "classes": ["cat", "dog"]}
-    states.save(heads, folder / "heads.safetensors")
-    tiny.write_manifest(folder, {
-        "name": "five", "base": "base.safetensors", "head": "heads.safetensors",
-        "backbone": {"kind": "open_clip", "architecture": tiny.VIT}, "tasks": tasks})
+    tiny.folder_of_tasks(folder, TASKS, ("cat", "dog"), {"train": 12, "val": 12, "unlabelled": 12, "test": 8})
     parameters = {"suite": str(folder), "text_suite": "", "study": "full", "samples": 8, "steps": 2, "batch": 2, "rates": [0.01],
                   "trials": 2, "test_samples": 4, "output": str(folder / "results")}
     # Threads only get in each other's way in networks as small as these.

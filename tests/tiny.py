@@ -168,3 +168,21 @@ def text_suite(folder):
         "backbone": {"kind": "bert", "model": str(folder / "base"), "pooling": "pooler"},
         "tasks": {"moods": {"expert": str(folder / "expert"), "data": "moods.csv", "classes": ["sad", "glad"]}},
     }
+
+
+def folder_of_tasks(folder, tasks, classes, counts):
+    """A suite of tiny transformers, one expert a task, with `counts` images in each split and labels in turn."""
+    states.save(vit(0), folder / "base.safetensors")
+    heads, described = {}, {}
+    for seed, task in enumerate(tasks, 1):
+        states.save(vit(seed), folder / f"{task}.safetensors")
+        weight = torch.randn(len(classes), VIT["output_dim"], generator=torch.Generator().manual_seed(seed))
+        heads |= {f"{task}.weight": weight, f"{task}.bias": torch.zeros(len(classes))}
+        arrays = {}
+        for i, (split, count) in enumerate(counts.items()):
+            arrays |= {f"{split}_inputs": images(10 * seed + i, count)[0], f"{split}_labels": np.arange(count) % len(classes)}
+        np.savez(folder / f"{task}.npz", **arrays)
+        described[task] = {"expert": f"{task}.safetensors", "data": f"{task}.npz", "classes": list(classes)}
+    states.save(heads, folder / "heads.safetensors")
+    write_manifest(folder, {"name": folder.name, "base": "base.safetensors", "head": "heads.safetensors",
+                            "backbone": {"kind": "open_clip", "architecture": VIT}, "tasks": described})
