@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 from torch import Tensor
 from tqdm import tqdm
 
@@ -76,6 +76,14 @@ def compare_runs(a: Sequence[Mapping[str, Tensor]], b: Sequence[Mapping[str, Ten
         means.append(np.append(gain.mean(), ((runs @ gain) * inputs).sum(1)))
     means = np.mean(means, axis=0)
     return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of repetitions, and half the width of its 95 % interval by Student's t; NaN for fewer than two."""
+    values = np.asarray(list(values), float)
+    if len(values) < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tasks: Sequence[str] | None = None,

@@ -71,6 +71,11 @@ class Workshop:
         self.start = lru_cache(None)(self._start)
         self.models = lru_cache(1)(self._models)
 
+    @property
+    def targets(self) -> tuple[str, str]:
+        """Two tasks of the same start: fashion and vehicles of mini8; elsewhere the second, and the last that shares its start."""
+        return ("fashion", "vehicles") if self.suite.name == "mini8" else (self.tasks[1], self.tasks[1::2][-1])
+
     @cached_property
     def mark(self) -> str:
         """The suite's name and a fingerprint of its training images, for the names of stored rows."""
@@ -88,6 +93,7 @@ class Workshop:
         return torch.cat([prepare(t.inputs[part])["pixels"] for part in parts]), torch.cat([t.labels[part] for part in parts])
 
     def classes(self, task: str) -> int:
+        """How many classes, or labels, a task has."""
         return 10 if task == BOARDS else len(self.suite.task(task).classes)
 
     def sources(self, task: str) -> tuple[str, ...]:
@@ -115,6 +121,7 @@ class Workshop:
         return self.start(g.network, self.sources(g.task), 0.2 if g.start == "mixup" else 0.0, g.seed, g.width)
 
     def net(self, g: Group) -> zoo.Net:
+        """The network of a group, which runs its states."""
         return zoo.build(g.network, width=g.width)[0]
 
     def _models(self, g: Group) -> list[State]:

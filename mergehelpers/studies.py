@@ -35,9 +35,9 @@ def fingerprint(states: Mapping[str, Mapping[str, Tensor]]) -> str:
 class Study:
     """Rows by key, from `path` or computed. `mode` is `stored` or `full` (nothing is taken from `path`).
 
-    `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. How far they are apart,
-    `apart` says, by default `difference`. Progress shows on a terminal. Computed rows go to the file `journal` at once, if one is given, and a study that was interrupted takes
-    them from there; `save` removes it.
+    `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. How far a row is from the
+    stored one, `apart` says, by default `difference`. Progress shows on a terminal. Computed rows go to the file
+    `journal` at once, if one is given, and a study that was interrupted takes them from there; `save` removes it.
     """
 
     def __init__(self, path: Path | str, mode: str = "stored", recheck: float = 0.0, seed: int = 0,

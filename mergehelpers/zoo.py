@@ -84,8 +84,10 @@ def train(net: Net, state: State, images: Tensor, labels: Tensor, epochs: int, r
 
     `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD with momentum 0.9, or
     AdamW with `adam`; gradients clipped at norm 1; the step size falls from `rate` to zero on a cosine. With `mixup` > 0 each batch is mixed with
-    itself, by a Beta(mixup, mixup) share (Zhang 2018). Raises `ValueError` when the loss is no longer finite.
+    itself, by a Beta(mixup, mixup) share (Zhang 2018). Raises `ValueError` for fewer than one epoch, and when the loss is no longer finite.
     """
+    if epochs < 1:
+        raise ValueError(f"epochs is {epochs}; allowed: a whole number, 1 or more")
     place = devices.pick(device)
     module = copy.deepcopy(net.module).to(place).requires_grad_(True).train()
     module.load_state_dict(body(state))

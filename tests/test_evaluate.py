@@ -350,3 +350,16 @@ def test_runs_that_do_not_match_are_refused():
     for a, b in ((one, two), (one, [{"s": torch.tensor([True])}]), (one, [{"t": torch.tensor([True, False])}])):
         with pytest.raises(ValueError, match="did not answer the same inputs"):
             evaluate.compare_runs(a, b)
+
+
+def test_interval_is_students_by_hand():
+    # Three numbers with mean 2 and standard deviation 1; Student's quantile for two degrees of freedom is 4.3027.
+    mean, half = evaluate.interval([1, 2, 3])
+    assert mean == 2 and half == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
+    assert np.isnan(evaluate.interval([5.0])[1])
+
+
+def test_interval_holds_the_mean_in_95_of_100_repetitions():
+    rng = np.random.default_rng(0)
+    held = [abs(m) <= half for m, half in (evaluate.interval(rng.standard_normal(4)) for _ in range(4000))]
+    assert 0.94 < np.mean(held) < 0.96

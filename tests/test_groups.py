@@ -32,6 +32,11 @@ def test_a_start_has_never_seen_its_target(shop):
     assert "mnist" not in shop.sources(groups.BOARDS)
 
 
+def test_both_targets_have_one_start(shop):
+    first, second = shop.targets
+    assert first != second and shop.sources(first) == shop.sources(second)
+
+
 def test_the_pool_is_train_and_unlabelled_together(shop):
     x, y = shop.data("vehicles", "pool")
     assert x.shape == (384, 3, 32, 32) and y.shape == (384,)

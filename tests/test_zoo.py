@@ -87,3 +87,9 @@ def test_a_loss_that_is_not_finite_is_named_with_the_rate(images):
     start = zoo.with_head(state, net.width, 3, seed=1) | {"head.bias": torch.tensor([float("nan")] * 3)}
     with pytest.raises(ValueError, match="the loss is nan with rate 0.3"):
         zoo.train(net, start, images, torch.zeros(6, dtype=torch.long), epochs=1, rate=0.3)
+
+
+def test_no_epoch_is_refused(images):
+    net, state = zoo.build("vgg5", width=4)
+    with pytest.raises(ValueError, match="epochs is 0; allowed: a whole number, 1 or more"):
+        zoo.train(net, zoo.with_head(state, net.width, 3, seed=1), images, torch.zeros(6, dtype=torch.long), epochs=0, rate=0.3)
