@@ -85,12 +85,13 @@ class Ledger:
 
     def check(
         self, claim_id: str, holds: bool | None, *, measured: str, expected: str, note: str,
-        tolerance: str = "", corrected: bool = False,
+        tolerance: str = "", corrected: bool = False, correction: str = "",
     ) -> None:
         """Decide a claim and show the verdict; give it booleans that code has computed.
 
         `holds` true: the claim stands as stated. `holds` false: it *fails*, or it *holds, corrected*
-        if `corrected`, the check of the correction that the note states, is true. `holds` None: not
+        if `corrected`, the check of the correction that the note states, is true; a `correction` given by
+        itself is put in front of the note in that case alone. `holds` None: not
         decidable here; the note gives the command that would decide it. Running a cell again replaces
         its verdict. Raises `ValueError` for an unknown claim, another chapter's claim or an empty text.
         """
@@ -103,6 +104,7 @@ class Ledger:
             if not isinstance(text, str) or not text.strip() or "\n" in text:
                 raise ValueError(f"{claim_id}: {name} is {text!r}; give a text of one line")
         verdict = UNDECIDED if holds is None else HOLDS if holds else CORRECTED if corrected else FAILS
+        note = f"Corrected: {correction} {note}" if correction and verdict == CORRECTED else note
         self.verdicts[claim_id] = Verdict(claim_id, self.chapter, verdict, measured, expected, tolerance, note)
         display(self.verdicts[claim_id])
 

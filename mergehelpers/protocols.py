@@ -145,8 +145,11 @@ class Bench:
         self.models[name] = model
 
     def state(self, model: str, task: str) -> State:
+        """The model's weights, made now if they were not yet. Raises `ValueError` for a name that was not added."""
         if model == EXPERT:
             return self.suite.experts[task]
+        if model not in self.models:
+            raise ValueError(f"model is {model!r}; on the bench: {', '.join((EXPERT, *self.models))}")
         if callable(self.models[model]):
             self.models[model] = self.models[model]()
         return self.models[model]
@@ -158,6 +161,10 @@ class Bench:
             inputs = self.suite.task(task).inputs[split][:self.limits.get(split)]
             self._features[key] = features(self.suite, self.state(model, task), inputs, self.device)
         return self._features[key]
+
+    def forget(self, model: str) -> None:
+        """Drop the features of a model that is not needed again."""
+        self._features = {key: value for key, value in self._features.items() if key[0] != model}
 
     def y(self, task: str, split: str = "test") -> Tensor:
         """Labels (inputs,)."""

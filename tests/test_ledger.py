@@ -38,6 +38,14 @@ def test_the_four_verdicts(holds, corrected, verdict, capsys):
     assert capsys.readouterr().out == line
 
 
+@pytest.mark.parametrize(("holds", "corrected", "note"), [
+    (False, True, "Corrected: it is a half. why"), (True, True, "why"), (False, False, "why"), (None, True, "why")])
+def test_a_correction_shows_only_where_the_verdict_is_one(holds, corrected, note):
+    book = Ledger(1)
+    book.check(FIRST, holds, corrected=corrected, correction="it is a half.", **TEXTS)
+    assert book.verdicts[FIRST].note == note
+
+
 def test_booleans_of_numpy_count_as_booleans(capsys):
     import numpy as np
 
