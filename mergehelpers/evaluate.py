@@ -78,6 +78,16 @@ def compare_runs(a: Sequence[Mapping[str, Tensor]], b: Sequence[Mapping[str, Ten
     return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
 
 
+def shown(difference: tuple[float, float, float]) -> str:
+    """A difference and its interval, as `compare` and `compare_runs` give them, as text: `+1.2 [+0.3, +2.1]`."""
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference)
+
+
+def percent(runs: Sequence[Mapping[str, Tensor]]) -> float:
+    """Mean accuracy in percent over tasks and runs; `runs` are as for `compare_runs`."""
+    return 100 * float(np.mean([np.mean(np.asarray(right, float)) for run in runs for right in run.values()]))
+
+
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean of repetitions, and half the width of its 95 % interval by Student's t; NaN for fewer than two."""
     values = np.asarray(list(values), float)

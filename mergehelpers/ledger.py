@@ -6,7 +6,7 @@ rerun compares it, and `write_verdicts` gathers all records into `book/claims/ve
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from html import escape
@@ -44,6 +44,14 @@ def claims() -> dict[str, dict]:
     """All claims of the four papers by id, from `book/claims/claims.yml`."""
     text = (book_folder("claims") / "claims.yml").read_text(encoding="utf-8")
     return {claim["id"]: claim for claim in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))}
+
+
+def where(found: Mapping[str, bool]) -> str:
+    """For a rule checked on several suites, `{suite: whether it holds}`, the words that say where it holds."""
+    yes, no = ([name for name, holds in found.items() if bool(holds) == wanted] for wanted in (True, False))
+    if not yes:
+        return "holds on no suite"
+    return f"holds on {', '.join(yes)}" + (f", not on {', '.join(no)}" if no else "")
 
 
 @dataclass(frozen=True)

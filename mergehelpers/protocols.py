@@ -56,8 +56,14 @@ def cold(head: Head) -> Head:
     return Head(torch.zeros_like(head.weight), torch.zeros_like(head.bias))
 
 
-def _whole(width, classes):
-    return classes * width + classes
+def _head(uses, from_zero=False, only_bias=False):
+    """A head trained on the teacher's answers, on labels, or on the mean of both."""
+    targets = {"teacher": lambda soft, hard: soft, "labels": lambda soft, hard: hard, "both": lambda soft, hard: (soft + hard) / 2}
+
+    def fit(z, soft, hard, head, plan):
+        return alignment.fit_head(z, targets[uses](soft, hard), cold(head) if from_zero else head, plan, only_bias)
+
+    return Protocol(uses != "teacher", uses != "labels", lambda d, c: c if only_bias else c * d + c, fit)
 
 
 PROTOCOLS = {
@@ -65,22 +71,17 @@ PROTOCOLS = {
     "mean distance": _anchored(alignment.mean_distance),
     "prototype": _anchored(alignment.prototype),
     "vote of 5": _anchored(alignment.vote),
-    "bias only": Protocol(False, True, lambda d, c: c,
-                          lambda z, soft, hard, head, plan: alignment.fit_head(z, soft, head, plan, only_bias=True)),
+    "bias only": _head("teacher", only_bias=True),
     "gain and shift": Protocol(False, True, lambda d, c: 2 * d, _through(alignment.fit_scale)),
     "same Gram": Protocol(False, True, lambda d, c: min(c, d) * d - min(c, d) * (min(c, d) + 1) // 2,
                           lambda z, soft, hard, head, plan: alignment.fit_gram(z, soft, head, plan)),
-    "FT-Classifier": Protocol(False, True, _whole, lambda z, soft, hard, head, plan: alignment.fit_head(z, soft, head, plan)),
-    "FT-Classifier, from zero": Protocol(False, True, _whole,
-                                         lambda z, soft, hard, head, plan: alignment.fit_head(z, soft, cold(head), plan)),
+    "FT-Classifier": _head("teacher"),
+    "FT-Classifier, from zero": _head("teacher", from_zero=True),
     "aligned M": Protocol(False, True, lambda d, c: d * d, _through(alignment.fit_map)),
-    "labels": Protocol(True, False, _whole, lambda z, soft, hard, head, plan: alignment.fit_head(z, hard, head, plan)),
-    "labels, bias only": Protocol(True, False, lambda d, c: c,
-                                  lambda z, soft, hard, head, plan: alignment.fit_head(z, hard, head, plan, only_bias=True)),
-    "labels, from zero": Protocol(True, False, _whole,
-                                  lambda z, soft, hard, head, plan: alignment.fit_head(z, hard, cold(head), plan)),
-    "labels and teacher": Protocol(True, True, _whole,
-                                   lambda z, soft, hard, head, plan: alignment.fit_head(z, (soft + hard) / 2, head, plan)),
+    "labels": _head("labels"),
+    "labels, bias only": _head("labels", only_bias=True),
+    "labels, from zero": _head("labels", from_zero=True),
+    "labels and teacher": _head("both"),
 }
 
 

@@ -18,6 +18,15 @@ def errors(executed):
     return [output for cell in executed.cells for output in cell.get("outputs", []) if output.output_type == "error"]
 
 
+def writes(notebook, folder, parameters, environment, expected):
+    """The page runs to its end and writes these files; nothing half-written is left."""
+    executed = run(notebook, folder / "out.ipynb", parameters | {"output": str(folder / "results")}, environment)
+    assert not errors(executed)
+    written = {path.name for path in (folder / "results").iterdir()}
+    assert expected <= written
+    assert not [name for name in written if name.endswith((".part", ".jsonl"))]
+
+
 def refuses(notebook, out, bad, message, cells):
     """The page stops with the message before its first `cells` code cells are over."""
     with pytest.raises(papermill.PapermillExecutionError, match=message) as caught:

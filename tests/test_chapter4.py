@@ -32,12 +32,7 @@ RUNS = {
 @pytest.mark.parametrize("page", RUNS)
 def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, page):
     parameters, expected = RUNS[page]
-    executed = pages.run(NOTEBOOKS / f"{page}.ipynb", tmp_path / "out.ipynb",
-                         parameters | {"suite": str(suite), "device": "cpu", "output": str(tmp_path / "results")}, ONE_THREAD)
-    assert not pages.errors(executed)
-    written = {path.name for path in (tmp_path / "results").iterdir()}
-    assert expected <= written
-    assert not [name for name in written if name.endswith((".part", ".jsonl"))]
+    pages.writes(NOTEBOOKS / f"{page}.ipynb", tmp_path, parameters | {"suite": str(suite), "device": "cpu"}, ONE_THREAD, expected)
 
 
 @pytest.mark.parametrize(("page", "bad", "message"), [

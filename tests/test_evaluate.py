@@ -363,3 +363,9 @@ def test_interval_holds_the_mean_in_95_of_100_repetitions():
     rng = np.random.default_rng(0)
     held = [abs(m) <= half for m, half in (evaluate.interval(rng.standard_normal(4)) for _ in range(4000))]
     assert 0.94 < np.mean(held) < 0.96
+
+
+def test_runs_are_summed_up_in_percent_and_differences_in_words():
+    runs = [{"a": torch.tensor([True, False]), "b": torch.tensor([True, True, True])}, {"a": torch.tensor([False, False]), "b": torch.tensor([True, False, False])}]
+    assert evaluate.percent(runs) == pytest.approx(100 * (1 / 2 + 1 + 0 + 1 / 3) / 4)
+    assert evaluate.shown((1.25, -0.04, 2.5)) == "+1.2 [-0.0, +2.5]"

@@ -46,6 +46,12 @@ def test_a_correction_shows_only_where_the_verdict_is_one(holds, corrected, note
     assert book.verdicts[FIRST].note == note
 
 
+@pytest.mark.parametrize(("found", "words"), [
+    ({"a": True, "b": True}, "holds on a, b"), ({"a": True, "b": False}, "holds on a, not on b"), ({"a": False}, "holds on no suite")])
+def test_where_a_rule_holds_is_said_in_words(found, words):
+    assert ledger.where(found) == words
+
+
 def test_booleans_of_numpy_count_as_booleans(capsys):
     import numpy as np
 
