@@ -161,10 +161,11 @@ def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teache
 
 def fit(suite: Suite, state: Mapping[str, Tensor], inputs: Mapping[str, object], labels: Mapping[str, Tensor],
         teacher: Mapping[str, Tensor] | None = None, steps: int = 200, batch: int = 16, rate: float = 1e-3, seed: int = 0,
-        device: str = "auto", progress: bool | None = None) -> State:
+        device: str = "auto", progress: bool | None = None, also: Sequence[Mapping] = ()) -> State:
     """Train all weights of one network on one task or several, each under its own frozen head; the new state, on the CPU.
 
-    The loss is cross-entropy against `labels[task]`, or `student_loss` with the logits `teacher[task]`. Each step takes
+    `also` are further parameter groups of a torch optimiser, such as heads of the suite, which then are trained along, in
+    place. The loss is cross-entropy against `labels[task]`, or `student_loss` with the logits `teacher[task]`. Each step takes
     `batch` inputs of every task; AdamW with weight decay 0.05, gradients clipped at norm 1, the step size falling from `rate`
     to zero on a cosine. BatchNorms learn their moments. Raises `ValueError` when the loss is no longer finite.
     """
@@ -176,7 +177,7 @@ def fit(suite: Suite, state: Mapping[str, Tensor], inputs: Mapping[str, object],
     place, module = devices.pick(device), suite.backbone.module
     state = {key: value.detach().clone().to(place) for key, value in state.items()}
     moving = [state[name].requires_grad_() for name, _ in module.named_parameters() if name in state]
-    optimiser = torch.optim.AdamW(moving, lr=rate, weight_decay=0.05)
+    optimiser = torch.optim.AdamW([{"params": moving}, *also], lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     generator = torch.Generator().manual_seed(seed)
     module.train()

@@ -190,6 +190,26 @@ def test_fitting_learns_a_task_and_leaves_its_input_alone(suite):
     assert not suite.backbone.module.training
 
 
+def test_a_head_is_trained_along_where_it_is_given(suite):
+    """A head that may not move changes nothing for the encoder; one that may, in front of an encoder that does not, learns."""
+    task = suite.tasks["pets"]
+    inputs, labels = {"pets": task.inputs["train"]}, {"pets": task.labels["train"]}
+
+    def run(rate, head_rate, steps):
+        head = {name: value.clone().requires_grad_() for name, value in task.head.items()}
+        own = replace(suite, tasks=suite.tasks | {"pets": replace(task, head=head)})
+        state = distil.fit(own, suite.base, inputs, labels, steps=steps, batch=20, rate=rate, progress=False,
+                           also=[{"params": list(head.values()), "lr": head_rate, "weight_decay": 0.0}])
+        return state, distil.oracle(distil.logits(own, state, inputs)["pets"], None, labels["pets"], 1.0).item()
+
+    frozen = distil.fit(suite, suite.base, inputs, labels, steps=10, batch=20, rate=1e-3, progress=False)
+    alike, _ = run(1e-3, 1e-12, 10)
+    assert all(torch.allclose(frozen[name], alike[name], atol=1e-6) for name in frozen)
+    still, learnt = run(1e-12, 1e-1, 60)
+    assert all(torch.allclose(still[name], suite.base[name], atol=1e-6) for name in still)
+    assert learnt < 0.9 * distil.oracle(distil.logits(suite, suite.base, inputs)["pets"], None, labels["pets"], 1.0).item()
+
+
 def test_a_student_comes_to_answer_as_its_teacher(suite):
     inputs = inputs_of(suite, "train")
     teacher = distil.teach(suite, inputs)
