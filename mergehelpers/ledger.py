@@ -19,6 +19,7 @@ from IPython.display import display
 
 HOLDS, CORRECTED, FAILS, UNDECIDED = "holds", "holds, corrected", "fails", "not decidable here"
 MIME = "application/vnd.mergehelpers.verdict+json"
+PAPERS = {1: "M-Loss", 2: "M-Loss", 3: "StatsMerging", 4: "Rethinking", 5: "FT-Classifier"}  # by chapter
 CSS = {HOLDS: "holds", CORRECTED: "corrected", FAILS: "fails", UNDECIDED: "undecided"}
 
 
@@ -39,11 +40,25 @@ def printed(table: str) -> pd.DataFrame:
     return pd.read_csv(folder / f"{table}.csv")
 
 
+def notebooks(executed: str = "") -> list[Path]:
+    """The notebooks in the folder `executed`, or those of the book; raises `FileNotFoundError` if there are none."""
+    folder = Path(executed).expanduser() if executed else Path(__file__).parents[1] / "notebooks"
+    found = sorted(folder.glob("*.ipynb"))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no notebooks; run the book from a clone, or give the folder of a run")
+    return found
+
+
 @cache
 def claims() -> dict[str, dict]:
     """All claims of the four papers by id, from `book/claims/claims.yml`."""
     text = (book_folder("claims") / "claims.yml").read_text(encoding="utf-8")
     return {claim["id"]: claim for claim in yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))}
+
+
+def released() -> list[dict]:
+    """What the papers' public code does, at named commits: the facts of `book/claims/released.yml`."""
+    return yaml.safe_load((book_folder("claims") / "released.yml").read_text(encoding="utf-8"))
 
 
 def where(found: Mapping[str, bool]) -> str:
@@ -135,14 +150,43 @@ def records(notebook: Path) -> list[dict]:
 
 
 def gather(notebooks: Iterable[Path]) -> dict[str, dict]:
-    """`{claim id: record}` over several notebooks; raises `ValueError` if a claim is decided twice."""
+    """`{claim id: record}` over several notebooks, with the `page` that decided it; raises `ValueError` if two cells did."""
     found: dict[str, dict] = {}
     for notebook in sorted(notebooks):
         for record in records(notebook):
             if record["id"] in found:
                 raise ValueError(f"claim {record['id']} is decided twice, the second time in {notebook}")
-            found[record["id"]] = {key: value for key, value in record.items() if key != "id"}
+            found[record["id"]] = {key: value for key, value in record.items() if key != "id"} | {"page": Path(notebook).stem}
     return dict(sorted(found.items()))
+
+
+def everything(pages: Iterable[Path]) -> pd.DataFrame:
+    """One row a claim of the four papers, in their order, with what `pages` decided; `verdict` is empty where nothing did.
+
+    Columns: `paper`, `chapter`, `where`, `claim`, `kind`, `headline`, `verdict`, `measured`, `expected`, `tolerance`, `note`,
+    `page`. The index is the claim's id.
+    """
+    decided, empty = gather(pages), dict.fromkeys(("verdict", "measured", "expected", "tolerance", "note", "page"), "")
+    rows = {i: {"paper": PAPERS[claim["chapter"]], **{key: claim[key] for key in ("chapter", "where", "claim", "kind")},
+                "headline": bool(claim.get("headline"))} | {key: decided.get(i, empty)[key] for key in empty}
+            for i, claim in claims().items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("id")
+
+
+def register(table: pd.DataFrame) -> str:
+    """Rows of `everything` as one HTML table with an anchor a claim; `ledger.js` of the built book adds search and filters."""
+    cells = []
+    for i, row in table.iterrows():
+        tolerance = f" ({escape(row.tolerance)})" if row.tolerance else ""
+        cells.append(
+            f'<tr id="{i}" data-paper="{row.paper}" data-verdict="{row.verdict}" data-kind="{row.kind}" data-headline="{row.headline}">'
+            f'<td><span class="verdict-{CSS.get(row.verdict, "undecided")}">{row.verdict or "no verdict"}</span></td>'
+            f'<td>{escape(row.claim)}<br><small>{row.paper}, {escape(row["where"])} · <a href="#{i}"><code>{i}</code></a></small>'
+            f'<details><summary aria-label="evidence for {i}">evidence</summary><p><strong>Measured</strong> {escape(row.measured)}</p>'
+            f"<p><strong>Expected</strong> {escape(row.expected)}{tolerance}</p><p>{escape(row.note)}</p></details></td>"
+            + (f'<td><a href="{row.page}.html#{i}">{row.page}</a></td></tr>' if row.page else "<td></td></tr>"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Verdict", "Claim", "Decided on"))
+    return f'<table class="register"><thead><tr>{head}</tr></thead><tbody>' + "\n".join(cells) + "</tbody></table>"
 
 
 def write_verdicts(notebooks: Iterable[Path], path: Path) -> None:

@@ -71,7 +71,7 @@ class Choice:
 
     def __str__(self):
         folder = f", or a folder with a {self.folder_with}" if self.folder_with else ""
-        return "one of " + ", ".join(self.options) + folder
+        return "one of " + ", ".join(name or "empty" for name in self.options) + folder
 
     def check(self, value):
         if not isinstance(value, str):

@@ -35,6 +35,16 @@ def test_execute_passes_parameters_and_spares_the_chapter(chapter, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_the_ledger_reads_the_run_of_all_chapters_or_what_is_stored(chapter, tmp_path):
+    chapter("")
+    cells = [new_code_cell("executed: str = ''  # A run", metadata={"tags": ["parameters"]}), new_code_cell("print([executed])")]
+    kernel = {"display_name": "Mine", "language": "python", "name": "python3"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "notebooks" / "06-tiny.ipynb")
+    for prefix, run in (("", str(tmp_path / "_build" / "executed")), ("06", "")):
+        executed = book.execute(tmp_path, prefix)[-1]
+        assert nbformat.read(executed, as_version=4).cells[-1].outputs[0].text == f"{[run]}\n"
+
+
 def test_execute_leaves_nothing_when_a_chapter_fails(chapter, tmp_path):
     chapter("raise ValueError('on purpose')")
     with pytest.raises(book.BookError, match="01-tiny.ipynb did not run to its end"):

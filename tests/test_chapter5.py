@@ -16,6 +16,9 @@ RUNS = {
                       {"05b-table1.csv", "05b-verdicts.csv", "05-protocols.json"}),
     "05c-rotation": ({"second_suite": "", "seeds": [0, 1], "pool": 24, "test_samples": 24, "amount": 12, "control_tasks": 1,
                       "control_steps": 2, "penalties": [0, 0.01]}, {"05c-errors.csv", "05c-verdicts.csv", "05-rotation.json"}),
+    "05d-vision": ({"second_suite": "", "methods": ["weight averaging", "DARE"], "rates": [5, 50], "shots": 2, "seeds": [0, 1],
+                    "trainings": 2, "pool": 24, "test_samples": 24, "steps": 2},
+                   {"05d-table5.csv", "05d-verdicts.csv", "05-vision.json"}),
 }
 
 
@@ -40,6 +43,9 @@ def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, p
     ("05b-protocols", {"suite": "mini8", "second_suite": "", "shots": [50]}, "50 shots asked of the class '.*', which has .* samples"),
     ("05c-rotation", {"penalties": [0, -1]}, r"penalties is \[0, -1\]; allowed: .* each a number, 0 or more"),
     ("05c-rotation", {"device": "tpu"}, "device is 'tpu'; allowed: one of auto, cpu, cuda, mps"),
+    ("05d-vision", {"rates": [10, 100]}, r"rates is \[10, 100\]; 100 % of 500 test inputs are 500, and there are 256 to draw from; allowed: up to 51"),
+    ("05d-vision", {"shots": 30}, "30 shots asked of the class '.*', which has .* samples"),
+    ("05d-vision", {"trainings": 1}, "trainings is 1; allowed: .*2 to 100"),
     ("05b-protocols", {"suite": "mini9"}, "suite is 'mini9'; allowed: one of .*mini8"),
 ])
 def test_bad_settings_stop_it_before_any_work(tmp_path, page, bad, message):

@@ -144,8 +144,8 @@ def test_records_of_a_run_notebook_reach_the_file(tmp_path):
     run = NotebookClient(new_notebook(cells=cells), kernel_name="python3").execute()
     nbformat.write(run, tmp_path / "01.ipynb")
     decided = {
-        SECOND: {"chapter": 1, "verdict": "fails", "tolerance": "1 %", **TEXTS, "measured": "½"},
-        FIRST: {"chapter": 1, "verdict": "not decidable here", "tolerance": "", **TEXTS, "measured": "½"},
+        SECOND: {"chapter": 1, "verdict": "fails", "tolerance": "1 %", **TEXTS, "measured": "½", "page": "01"},
+        FIRST: {"chapter": 1, "verdict": "not decidable here", "tolerance": "", **TEXTS, "measured": "½", "page": "01"},
     }
     assert [found["id"] for found in ledger.records(tmp_path / "01.ipynb")] == [SECOND, FIRST]
     assert ledger.gather([tmp_path / "01.ipynb"]) == decided
@@ -185,6 +185,32 @@ def test_an_interrupted_write_leaves_the_old_file(notebook, tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         ledger.write_verdicts([notebook("02.ipynb", SECOND)], target)
     assert target.read_bytes() == before
+
+
+def test_everything_has_each_claim_once_with_what_was_decided(notebook):
+    table = ledger.everything([notebook("01.ipynb", FIRST), notebook("01b-more.ipynb", THIRD)])
+    assert list(table.index) == list(ledger.claims()) and list(table.paper.unique()) == list(dict.fromkeys(ledger.PAPERS.values()))
+    assert list(table.index[table.verdict != ""]) == [FIRST, THIRD]
+    assert table.loc[THIRD, ["page", "verdict", "measured", "note"]].tolist() == ["01b-more", "holds", "0.5", "why"]
+    assert table.loc[SECOND, ["page", "verdict", "claim"]].tolist() == ["", "", ledger.claims()[SECOND]["claim"]]
+    assert table.headline.sum() == sum(bool(claim.get("headline")) for claim in ledger.claims().values())
+
+
+def test_the_register_has_an_anchor_a_link_and_escaped_texts(notebook):
+    table = ledger.everything([notebook("01.ipynb", FIRST)]).loc[[FIRST, SECOND]]
+    table.loc[FIRST, "measured"] = "a < b & c"
+    html = ledger.register(table)
+    assert [i for i in ledger.claims() if f'<tr id="{i}"' in html] == [FIRST, SECOND]
+    assert f'href="01.html#{FIRST}"' in html and "a &lt; b &amp; c" in html and "a < b" not in html
+    assert f'data-paper="M-Loss" data-verdict="holds" data-kind="{ledger.claims()[FIRST]["kind"]}"' in html
+    assert html.count("no verdict") == 1
+
+
+def test_a_folder_without_notebooks_is_named(tmp_path, notebook):
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} holds no notebooks"):
+        ledger.notebooks(str(tmp_path))
+    assert ledger.notebooks(str(notebook("01.ipynb").parent)) == [tmp_path / "01.ipynb"]
+    assert ledger.notebooks() == CHAPTERS
 
 
 # ------------------------------------------------------------------------------------ the real files

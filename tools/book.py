@@ -17,6 +17,7 @@ from nbclient.exceptions import CellExecutionError
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
+LEDGER = "06"
 
 
 class BookError(Exception):
@@ -43,7 +44,10 @@ def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
     folder = root / "_build" / "executed"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return [_execute_one(path, folder / path.name, root, params) for path in chosen]
+    # The ledger's pages read the chapters: in a run of all of them, those of this run.
+    this_run = f"-p executed {shlex.quote(str(folder))}"
+    return [_execute_one(path, folder / path.name, root, params if prefix or not path.name.startswith(LEDGER) else this_run)
+            for path in chosen]
 
 
 def _execute_one(source: Path, target: Path, root: Path, params: str) -> Path:
