@@ -46,5 +46,5 @@ def test_it_writes_its_tables_and_its_archive(executed):
     ({"variant": "printed"}, "variant is 'printed'; allowed: one of paper, released"),
     ({"layers": "*.attn.*"}, r"no site matches '\*.attn.\*'; there are transformer.resblocks.0.mlp.c_fc"),
 ])
-def test_bad_settings_stop_it_before_any_work(tmp_path, bad, message):
-    pages.refuses(NOTEBOOK, tmp_path / "out.ipynb", bad, message, 5)
+def test_bad_settings_stop_it_before_any_work(bad, message):
+    pages.refuses(NOTEBOOK, bad, message, 5)

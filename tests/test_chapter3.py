@@ -39,5 +39,5 @@ def test_it_writes_its_tables_and_its_archive(executed):
     ({"suite": "text5"}, "suite text5 has 5 tasks, the first film; this page needs five tasks or more, of images"),
     ({"batch": 400}, "needs 400 unlabelled inputs or more; teachers have nothing to label"),
 ])
-def test_bad_settings_stop_it_before_any_work(tmp_path, bad, message):
-    pages.refuses(NOTEBOOK, tmp_path / "out.ipynb", bad, message, 6)
+def test_bad_settings_stop_it_before_any_work(bad, message):
+    pages.refuses(NOTEBOOK, bad, message, 6)

@@ -46,8 +46,8 @@ def test_a_page_runs_on_the_notebooks_of_a_folder(tmp_path, page, parameters, wr
     ("06-ledger", {"executed": "nowhere"}, "executed is 'nowhere'; allowed: .*a folder with a 01-expected-mloss.ipynb"),
     ("06b-errata", {"papers": []}, r"papers is \[\]; allowed: a list of 1 or more"),
 ])
-def test_bad_settings_stop_it_before_any_work(tmp_path, page, bad, message):
-    pages.refuses(NOTEBOOKS / f"{page}.ipynb", tmp_path / "out.ipynb", bad, message, 6)
+def test_bad_settings_stop_it_before_any_work(page, bad, message):
+    pages.refuses(NOTEBOOKS / f"{page}.ipynb", bad, message, 6)
 
 
 # ------------------------------------------------------------------------- what the pages point to
