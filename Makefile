@@ -14,6 +14,9 @@ export JUPYTER_PREFER_ENV_PATH := 1
 # Passed through the environment, so that quotes inside them survive.
 export CHAPTER PARAMS
 
+# Two processes of one thread each finish sooner than one of two threads; a file, or a chapter, stays in one of them.
+TWO := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help setup book html refresh test clean
 
@@ -39,8 +42,8 @@ refresh: $(READY)
 	$(BIN)/python tools/book.py refresh --chapter="$$CHAPTER"
 
 test: $(READY)
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 300 \
+	$(TWO) tests
+	$(TWO) --nbval --nbval-current-env --nbval-cell-timeout 300 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 	$(BIN)/python tools/book.py html
 
