@@ -1,40 +1,50 @@
 """Merging rules: pure functions from a base and its experts to one state dict.
 
 `experts` is a sequence of state dicts like the base. Integer tensors keep the base's value. Each rule is arithmetic on a
-*stack*: the task vectors of all experts along the first axis (`trim`, `drop`, `elect`, `disjoint_mean`).
+*stack*: the task vectors of all experts along the first axis (`trim`, `drop`, `elect`, `disjoint_mean`). A rule under `@streamed`
+works on slabs of the stack; `ties.stream(…)` gives the tensors one by one, where `ties(…)` gives them all.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
 from mergehelpers import states
+from mergehelpers.stacks import Pairs, Stack, Stacks, by_tensor, joined, kth_largest, streamed, working
 from mergehelpers.states import State
 
 SCOPES = ("global", "tensor")
 
 
-def average(models: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | None = None) -> State:
+@streamed
+def average(models: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | None = None) -> Pairs:
     """The weighted mean of the models, by default with equal weights; integer tensors are the first model's.
 
     Raises `ValueError` if the models do not fit each other or the weights are not one a model, with a sum of one.
     """
-    states.check_compatible(models)
+    states.check_compatible(models, values=False)
     weights = [1 / len(models)] * len(models) if weights is None else list(weights)
     if len(weights) != len(models) or abs(sum(weights) - 1) > 1e-6:
         raise ValueError(f"need one weight for each of {len(models)} models, with the sum 1, got {weights}")
-    return {key: sum(w * model[key] for w, model in zip(weights, models)) if value.is_floating_point() else value
-            for key, value in models[0].items()}
+
+    def mean(key, value):
+        stack = Stack(key, None, [model[key].flatten() for model in models])
+        return joined((sum(w * model for w, model in zip(weights, slab)) for slab in stack), value)
+
+    return ((key, mean(key, value) if value.is_floating_point() else value) for key, value in models[0].items())
 
 
-def task_arithmetic(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], scale: float) -> State:
+@streamed
+def task_arithmetic(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], scale: float) -> Pairs:
     """Base plus `scale` times the sum of the task vectors (Ilharco et al. 2023); `scale` 1/q is the average."""
-    return _by_tensor(base, experts, lambda stack: stack.sum(0), scale)
+    return by_tensor(Stacks(base, experts), lambda stack: (slab.sum(0) for slab in stack), scale)
 
 
+@streamed
 def ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float,
-         scope: str = "global") -> State:
+         scope: str = "global") -> Pairs:
     """TIES merging (Yadav et al. 2023): trim, elect signs, merge what agrees.
 
     Each task vector keeps its fraction `keep` in (0, 1] of largest entries, over the whole model (`global`) or over
@@ -44,15 +54,15 @@ def ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], ke
     if scope not in SCOPES:
         raise ValueError(f"scope is {scope!r}; allowed: {', '.join(SCOPES)}")
     if scope == "tensor":
-        return m_ties(base, experts, {}, keep, scale)
-    vectors = [states.task_vector(base, expert) for expert in experts]
-    flat = disjoint_mean(trim(torch.stack([torch.cat([v.flatten() for v in vector.values()]) for vector in vectors]), keep))
-    pieces = flat.split([value.numel() for value in vectors[0].values()])
-    return states.apply(base, {key: piece.view_as(base[key]) for key, piece in zip(vectors[0], pieces)}, scale)
+        return m_ties.stream(base, experts, {}, keep, scale)
+    stacks = Stacks(base, experts)
+    threshold = cache(lambda: kth_largest(stacks, count_kept(keep, stacks.entries)))
+    return by_tensor(stacks, lambda stack: (disjoint_mean(cut(slab, threshold())) for slab in stack), scale)
 
 
+@streamed
 def dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float, seed: int,
-         elect_signs: bool = False, rescale: bool = True) -> State:
+         elect_signs: bool = False, rescale: bool = True) -> Pairs:
     """DARE (Yu et al. 2024): drop entries of the task vectors at random, divide the rest by `keep`.
 
     What is left is summed, as by task arithmetic, or with `elect_signs` merged as by TIES (DARE-TIES). The draws come
@@ -61,11 +71,12 @@ def dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], ke
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
     combine = disjoint_mean if elect_signs else lambda stack: stack.sum(0)
-    return _by_tensor(base, experts, lambda stack: combine(drop(stack, keep, generator, rescale)), scale)
+    return by_tensor(Stacks(base, experts), lambda stack: map(combine, dropped(stack, keep, generator, rescale)), scale)
 
 
+@streamed
 def m_ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], rates: Mapping[str, Tensor], keep: float,
-           scale: float = 1.0, increment: str = "disjoint", biases: bool = False) -> State:
+           scale: float = 1.0, increment: str = "disjoint", biases: bool = False) -> Pairs:
     """M-TIES (M-Loss, Algorithm 1), given its keep rates: TIES tensor by tensor, some of them row by row.
 
     `rates[name]` (rows,) holds the keep rate of each row of the weight `name`; with `biases` the entry of the layer's
@@ -74,17 +85,18 @@ def m_ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], 
     """
     check_keep(keep)
     combine = increments(increment)
-    return _by_tensor(base, experts, lambda stack: combine(trim(stack.reshape(len(stack), -1), keep).view_as(stack)), scale,
-                      rates, lambda stack, rate: combine(trim(stack, rate)), biases)
+    return by_tensor(Stacks(base, experts), lambda stack: map(combine, trimmed(stack, keep)), scale,
+                      rates, lambda stack, rate: map(combine, trimmed(stack, rate)), biases)
 
 
+@streamed
 def m_dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], rates: Mapping[str, Tensor], keep: float,
-           scale: float, seed: int) -> State:
+           scale: float, seed: int) -> Pairs:
     """DARE-TIES with keep rates of their own for the rows of the weights in `rates`; each row is divided by its rate."""
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
-    return _by_tensor(base, experts, lambda stack: disjoint_mean(drop(stack, keep, generator)), scale,
-                      rates, lambda stack, rate: disjoint_mean(drop(stack, rate.unsqueeze(1), generator)))
+    return by_tensor(Stacks(base, experts), lambda stack: map(disjoint_mean, dropped(stack, keep, generator)), scale,
+                      rates, lambda stack, rate: map(disjoint_mean, dropped(stack, rate.unsqueeze(1), generator)))
 
 
 def vectors_stacked(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> State:
@@ -180,7 +192,7 @@ def knots(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], k
         merged = disjoint_mean(trim(parts.flatten(1), keep)).view_as(parts[0])
         return merged if basis is None else (basis @ merged).view_as(stack[0])
 
-    return _by_tensor(base, experts, merge, scale)
+    return states.apply(base, {key: merge(stack) for key, stack in vectors_stacked(base, experts).items()}, scale)
 
 
 def lines(vector: Mapping[str, Tensor], depths: Mapping[str, float], first: float, last: float) -> State:
@@ -202,19 +214,36 @@ def check_keep(keep: float) -> None:
         raise ValueError(f"keep is {keep!r}; allowed: above 0, at most 1")
 
 
+def count_kept(keep: float, size: int) -> int:
+    """How many of `size` entries the fraction `keep` leaves: the nearest number, at least one."""
+    return max(1, round(keep * size))
+
+
 def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
     """Zero all but the fraction `keep` of entries of largest magnitude; entries equal to the last one kept stay too.
 
     `stack` (q, entries) has one `keep` for all; `stack` (q, rows, entries) has `keep` (rows,), and each row of each
     model is trimmed by itself.
     """
-    size, magnitude = stack.shape[-1], stack.abs()
     if not isinstance(keep, Tensor):
-        threshold = magnitude.kthvalue(size - max(1, round(keep * size)) + 1, dim=-1, keepdim=True).values
-        return stack * (magnitude >= threshold)
-    kept = (keep * size).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
+        return cut(stack, kth_largest([working(stack)], count_kept(keep, stack.shape[1])))
+    kept = (keep * stack.shape[-1]).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
+    magnitude = stack.abs()
     threshold = magnitude.sort(dim=-1, descending=True).values.gather(-1, (kept - 1).clamp(min=0))
     return stack * ((magnitude >= threshold) & (kept > 0))
+
+
+def trimmed(stack: Stack, keep: float | Tensor) -> Iterator[Tensor]:
+    """`trim`, slab by slab: one rate for the tensor, or for each of its rows."""
+    if isinstance(keep, Tensor):
+        return (trim(slab, rate) for slab, rate in zip(stack, keep.split(stack.rows)))
+    threshold = kth_largest(stack, count_kept(keep, stack.entries))
+    return (cut(slab, threshold) for slab in stack)
+
+
+def cut(stack: Tensor, threshold: Tensor) -> Tensor:
+    """Zero the entries of a magnitude below the threshold of their model, (q,)."""
+    return stack * (stack.abs() >= threshold.view(-1, *[1] * (stack.ndim - 1)))
 
 
 def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescale: bool = True) -> Tensor:
@@ -222,10 +251,26 @@ def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescal
 
     `keep` is a number, or a tensor that broadcasts against one model's entries.
     """
+    return thin(stack, draw(stack.shape, keep, generator), keep, rescale)
+
+
+def dropped(stack: Stack, keep: float | Tensor, generator: torch.Generator, rescale: bool = True) -> Iterator[Tensor]:
+    """`drop`, slab by slab, with the draws that it makes for the whole tensor: model after model, a byte an entry."""
+    rates = keep.split(stack.rows) if isinstance(keep, Tensor) else [keep] * len(stack.experts[0])
+    stays = [[draw(part.shape, rate, generator) for part, rate in zip(parts, rates)] for parts in stack.experts]
+    return (thin(slab, torch.stack(kept), rate, rescale) for slab, rate, kept in zip(stack, rates, zip(*stays)))
+
+
+def draw(shape: Sequence[int], keep: float | Tensor, generator: torch.Generator) -> Tensor:
+    """Which entries stay, each with probability `keep`; drawn in double precision on the CPU."""
+    return torch.rand(shape, generator=generator, dtype=torch.float64) < keep
+
+
+def thin(stack: Tensor, stays: Tensor, keep: float | Tensor, rescale: bool) -> Tensor:
+    """The stack where `stays`, divided by `keep` if that is asked for."""
     keep = torch.as_tensor(keep, dtype=torch.float64)
-    stays = (torch.rand(stack.shape, generator=generator, dtype=torch.float64) < keep).to(stack.device)
     # Where the rate is 0 nothing stays, and any divisor will do.
-    return stack * stays / keep.where(keep > 0, 1.0).to(stack) if rescale else stack * stays
+    return stack * stays.to(stack.device) / (keep.where(keep > 0, 1.0).to(stack) if rescale else 1)
 
 
 def elect(stack: Tensor) -> Tensor:
@@ -237,36 +282,3 @@ def disjoint_mean(stack: Tensor) -> Tensor:
     """The mean over models of the elected entries that are not zero; zero where there is none."""
     elected = elect(stack)
     return elected.sum(0) / (elected != 0).sum(0).clamp(min=1)
-
-
-def _by_tensor(base, experts, merge, scale, rates=None, merge_rows=None, biases=False):
-    """Apply `merge(stack)` to every tensor's stack, and `merge_rows(stack, rate)` to those with rates."""
-    vectors = [states.task_vector(base, expert) for expert in experts]
-    check_rates(rates or {}, base)
-    merged = {}
-    for key in vectors[0]:
-        stack = torch.stack([vector[key] for vector in vectors])
-        if not stack.any():  # a frozen tensor, often the largest: every rule leaves it alone
-            merged[key] = stack[0]
-            continue
-        if not rates or key not in rates:
-            merged.setdefault(key, merge(stack))
-            continue
-        rows, bias = stack.flatten(2), f"{key.removesuffix('weight')}bias"
-        if biases and bias in vectors[0]:
-            rows = torch.cat([rows, torch.stack([vector[bias] for vector in vectors]).unsqueeze(-1)], dim=-1)
-        out = merge_rows(rows, rates[key])
-        merged[key] = out[:, :stack[0, 0].numel()].view_as(base[key])
-        if biases and bias in vectors[0]:
-            merged[bias] = out[:, -1]
-    return states.apply(base, merged, scale)
-
-
-def check_rates(rates: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
-    """Raise `ValueError` unless each rate is a fraction, one for each row of a weight that the base has."""
-    for name, rate in rates.items():
-        if name not in base or base[name].ndim < 2 or not base[name].is_floating_point():
-            raise ValueError(f"rates name {name}, which is no weight with rows of this model")
-        if rate.shape != base[name].shape[:1] or not ((rate >= 0) & (rate <= 1)).all():
-            raise ValueError(f"rates of {name} must be {len(base[name])} numbers from 0 to 1, got shape {tuple(rate.shape)}"
-                             + (f" from {rate.min():.3g} to {rate.max():.3g}" if rate.numel() else ""))

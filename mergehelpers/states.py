@@ -10,7 +10,9 @@ import pickle
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -21,20 +23,27 @@ from torch import Tensor
 State = dict[str, Tensor]
 SAFE, PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 OUTPUT_SIDE = ("proj", "post", "pooler", "final", "head", "fc.")
-HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+BESIDE = ["*.json", "*.txt", "*.model"]
+HUB_FILES = [*BESIDE, "*.safetensors"]
 
 
 def load(source: str | Path) -> State:
     """Load weights from a file, from a folder (one file, or shards with their index), or from a Hugging Face id.
 
-    Raises `FileNotFoundError` if there is nothing there, `ValueError` if a file is corrupt or holds code.
+    Tensors stay in the file, mapped into memory, and are read when they are used. Raises `FileNotFoundError` if there is nothing
+    there, `ValueError` if a file is corrupt or holds code.
     """
+    return {key: value for file in files(source) for key, value in _load_file(file).items()}
+
+
+def files(source: str | Path) -> list[Path]:
+    """The weights files that `load` reads for a source; those of a Hugging Face id are downloaded if they are not there yet."""
     path = Path(source).expanduser()
     if path.is_dir():
-        return _load_folder(path)
+        return _in_folder(path)
     if path.is_file() or path.suffix in SAFE + PICKLED:
-        return _load_file(path)
-    return _load_folder(hub_folder(str(source)))
+        return [path]
+    return _in_folder(hub_folder(str(source)))
 
 
 def save(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -57,7 +66,7 @@ def _load_file(path):
     try:
         if path.suffix in SAFE:
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
     except pickle.UnpicklingError as error:
@@ -74,17 +83,17 @@ def _load_file(path):
     return dict(content)
 
 
-def _load_folder(folder):
-    for suffix, whole in ((".safetensors", "model.safetensors"), (".bin", "pytorch_model.bin")):
+def _in_folder(folder):
+    for whole in ("model.safetensors", "pytorch_model.bin"):
         if (folder / whole).is_file():
-            return _load_file(folder / whole)
+            return [folder / whole]
         index = folder / f"{whole}.index.json"
         if index.is_file():
             try:
                 shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{index} is not an index of shards") from error
-            return {key: value for shard in shards for key, value in _load_file(folder / shard).items()}
+            return [folder / shard for shard in shards]
     raise FileNotFoundError(f"{folder} holds no model.safetensors, no pytorch_model.bin, and no index of shards")
 
 
@@ -115,11 +124,11 @@ def hub_errors(name: str):
             "no network, download it elsewhere, copy the folder here, and give its path; or use a bundled suite") from error
 
 
-def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None) -> None:
+def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None, values: bool = True) -> None:
     """Raise one `ValueError` listing all that forbids merging these models.
 
     Compared with the first: missing and extra keys, shapes, dtypes, tensors tied in one model and
-    not in another; in every model: NaN and infinity. `names` are used in the report.
+    not in another; in every model, if `values` are to be read: NaN and infinity. `names` are used in the report.
     """
     if not states:
         raise ValueError("need at least one model, got none")
@@ -134,12 +143,38 @@ def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str
                 problems.append(f"{key}: {name} has shape {tuple(mine.shape)}, {names[0]} has {tuple(other.shape)}")
             elif mine.dtype != other.dtype:
                 problems.append(f"{key}: {name} is {mine.dtype}, {names[0]} is {other.dtype}")
-            elif not torch.isfinite(mine).all():
+            elif values and not torch.isfinite(mine).all():
                 problems.append(f"{key}: {name} holds NaN or infinity")
         problems += [f"{a} and {b} are tied in {names[0]} but differ in {name}" for a, b in tied(first)
                      if a in state and b in state and not torch.equal(state[a], state[b])]
     if problems:
         raise ValueError("these models cannot be merged:\n  " + "\n  ".join(sorted(problems)))
+
+
+class _Converted(Mapping):
+    def __init__(self, state, dtypes):
+        self.state, self.dtypes = state, dtypes
+
+    def __getitem__(self, key):
+        value = self.state[key]
+        return value.to(self.dtypes.get(key, value.dtype))
+
+    def __iter__(self):
+        return iter(self.state)
+
+    def __len__(self):
+        return len(self.state)
+
+
+def promoted(states: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
+    """The models with each floating-point tensor in the type that theirs promote to; converted each time one asks for it.
+
+    So float16 with float32 makes float32, and float16 with bfloat16 float32 too. Integer tensors stay as they are.
+    """
+    shared = set.intersection(*(set(state) for state in states))
+    floats = [key for key in shared if all(state[key].is_floating_point() for state in states)]
+    dtypes = {key: reduce(torch.promote_types, [state[key].dtype for state in states]) for key in floats}
+    return [_Converted(state, dtypes) for state in states]
 
 
 def tied(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:

@@ -143,7 +143,7 @@ def test_weights_that_do_not_fit_are_refused(weights):
 
 
 def test_experts_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="expert lacks b"):
+    with pytest.raises(ValueError, match="expert 0 lacks b"):
         merge.ties(model(0), [{"w": torch.zeros(3, 4)}], 0.5, 1.0)
 
 
@@ -455,9 +455,9 @@ def test_an_unknown_increment_is_refused_with_those_there_are():
 def test_every_rule_refuses_experts_with_other_keys(rule):
     base, (expert, other) = crowd(0, 2)
     del other["c.bias"]
-    with pytest.raises(ValueError, match="expert lacks c.bias"):
+    with pytest.raises(ValueError, match="expert 1 lacks c.bias"):
         RULES[rule](base, [expert, other], 0.5, {})
-    with pytest.raises(ValueError, match="expert has an extra z"):
+    with pytest.raises(ValueError, match="expert 1 has an extra z"):
         RULES[rule](base, [expert, expert | {"z": torch.ones(1)}], 0.5, {})
 
 

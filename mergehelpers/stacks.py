@@ -1,0 +1,175 @@
+"""Task vectors a slab at a time, and the exact threshold of a trim, for models too large to hold or to sort.
+
+A *stack* has the task vectors of all experts along its first axis. A *slab* is a part of it, small enough to stay in a processor's
+cache while a rule works on it. Nothing larger is ever computed, so the models may lie in files that are mapped into memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce, wraps
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mergehelpers import states
+from mergehelpers.states import State
+
+SLAB = 2**16  # entries of one model; with eight models in float32, a slab has 2 MB
+# Magnitudes in order of size are in order of their bits, read as whole numbers: 31 bits or 63 (the sign is zero), cut into digits.
+DIGITS = {torch.float32: (torch.int32, (31, 20, 9, 0)), torch.float64: (torch.int64, (63, 52, 41, 30, 20, 10, 0))}
+
+Pairs = Iterator[tuple[str, Tensor]]
+
+
+class Stack:
+    """The task vectors of one tensor, as slabs (q, n, …) that are computed anew each time one iterates.
+
+    `base` and `experts` (rows, …) are cut into whole rows; without a base, the slabs are the experts themselves. Slabs of
+    half precision are in float32. Iterating raises `ValueError` at an entry that is NaN or infinite.
+    """
+
+    def __init__(self, name: str, base: Tensor | None, experts: Sequence[Tensor]):
+        self.name, self.entries = name, experts[0].numel()
+        self.rows = max(1, SLAB // max(1, experts[0].shape[1:].numel()))
+        self.base = None if base is None else base.split(self.rows)
+        self.experts = [expert.split(self.rows) for expert in experts]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for i, parts in enumerate(zip(*self.experts)):
+            slab = torch.stack([working(part) for part in parts])
+            if self.base:
+                slab -= working(self.base[i])
+            if not slab.isfinite().all():
+                who = "expert" if self.base else "model"
+                guilty = [f"{who} {j}" for j, part in enumerate(parts) if not part.isfinite().all()] or ["base"]
+                raise ValueError(f"these models cannot be merged: {self.name}: {guilty[0]} holds NaN or infinity")
+            yield slab
+
+    def frozen(self) -> bool:
+        """Whether no expert differs from the base anywhere."""
+        return not any(slab.any() for slab in self)
+
+
+class Stacks:
+    """The stacks of all floating-point tensors of a model, in every slab (q, n), one after the other.
+
+    Raises `ValueError` if the experts do not fit the base.
+    """
+
+    def __init__(self, base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]):
+        names = ["base", *(f"expert {i}" for i in range(len(experts)))]
+        states.check_compatible([base, *experts], names, values=False)
+        if not experts:
+            raise ValueError("need at least one expert, got none")
+        self.base, self.experts = base, experts
+        self.names = [name for name, value in base.items() if value.is_floating_point()]
+        self.entries = sum(base[name].numel() for name in self.names)
+        self.dtype = reduce(torch.promote_types, [base[name].dtype for name in self.names], torch.float32)
+
+    def __getitem__(self, name: str) -> Stack:
+        return Stack(name, self.base[name].flatten(), [expert[name].flatten() for expert in self.experts])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for name in tqdm(self.names, desc="threshold", unit="tensor", leave=False, disable=None):
+            yield from (slab.to(self.dtype) for slab in self[name])
+
+
+def working(tensor: Tensor) -> Tensor:
+    """The tensor in the precision that rules work in: at least float32."""
+    return tensor.float() if tensor.element_size() < 4 else tensor
+
+
+def kth_largest(slabs: Iterable[Tensor], k: int) -> Tensor:
+    """The k-th largest magnitude of each model, (q,), exactly. `slabs` (q, n, …) are iterated over several times.
+
+    A selection by digits: each pass counts the next digit of the values that begin as the answer does, and from
+    the counts follows the answer's digit. It needs memory for the counts alone, whatever the values are.
+    """
+    first = next(iter(slabs))
+    integers, edges = DIGITS[first.dtype]
+    prefix, rank = torch.zeros(2, len(first), dtype=torch.int64)
+    rank += k
+    for high, low in pairwise(edges):
+        size = 2 ** (high - low)
+        counts = torch.zeros(len(first), size, dtype=torch.int64, device=first.device)
+        for slab in slabs:
+            for count, start, bits in zip(counts, prefix.tolist(), slab.flatten(1).abs().view(integers)):
+                alike = bits if high == edges[0] else bits[bits >> high == start]
+                count += torch.bincount(alike >> low & size - 1, minlength=size)
+        # Column j counts the values whose digit is among the j largest.
+        largest = torch.nn.functional.pad(counts.cpu().flip(1).cumsum(1), (1, 0))
+        place = (largest < rank.unsqueeze(1)).sum(1, keepdim=True)
+        rank -= largest.gather(1, place - 1).squeeze(1)
+        prefix = prefix << (high - low) | size - place.squeeze(1)
+    return prefix.to(first.device, integers).view(first.dtype)
+
+
+def streamed(rule: Callable[..., Pairs]) -> Callable[..., State]:
+    """A rule that gives (name, tensor) one after the other, as one that gives a state; it stays at hand as `.stream`."""
+    @wraps(rule)
+    def whole(*args, **kwargs) -> State:
+        return dict(rule(*args, **kwargs))
+
+    whole.stream = rule
+    return whole
+
+
+def by_tensor(stacks: Stacks, rule: Callable[[Stack], Iterable[Tensor]], scale: float, rates: Mapping[str, Tensor] | None = None,
+              row_rule: Callable[[Stack, Tensor], Iterable[Tensor]] | None = None, biases: bool = False) -> Pairs:
+    """Pairs of base plus `scale` times the increment that `rule(stack)` makes, slab by slab.
+
+    Weights with rates go to `row_rule(stack, rate)` as rows; with `biases` the layer's bias is their last column.
+    """
+    base, rates = stacks.base, rates or {}
+    check_rates(rates, base)
+    weight_of = {bias: name for name in rates if biases and (bias := f"{name.removesuffix('weight')}bias") in base}
+    columns = {name: [name, *(bias for bias, weight in weight_of.items() if weight == name)] for name in rates}
+
+    def moved(stack, rule, like):
+        if stack.frozen():  # often the largest tensor; every rule leaves it alone
+            return joined(stack.base, like)
+        return joined((working(own) + scale * added for own, added in zip(stack.base, rule(stack))), like)
+
+    def rows(name):
+        own, *theirs = (_side_by_side([state[c] for c in columns[name]]) for state in (base, *stacks.experts))
+        merged = moved(Stack(name, own, theirs), partial(row_rule, rate=rates[name]), own)
+        parts = merged.split([base[c][0].numel() for c in columns[name]], 1)
+        return {c: part.reshape(base[c].shape).contiguous() for c, part in zip(columns[name], parts)}
+
+    def pairs():
+        beside = {}
+        for key, value in base.items():
+            name = weight_of.get(key, key)
+            if name in rates:
+                if key not in beside:
+                    beside |= rows(name)
+                yield key, beside.pop(key)
+            else:
+                yield key, moved(stacks[key], rule, value) if value.is_floating_point() else value
+
+    return pairs()
+
+
+def _side_by_side(tensors):
+    wide = [tensor.flatten(1) if tensor.ndim > 1 else tensor.unsqueeze(1) for tensor in tensors]
+    return torch.cat(wide, 1) if len(wide) > 1 else wide[0]
+
+
+def joined(slabs: Iterable[Tensor], like: Tensor) -> Tensor:
+    """Consecutive slabs as one tensor of the shape and the type of another."""
+    out, start = torch.empty_like(like, memory_format=torch.contiguous_format), 0
+    for slab in slabs:
+        out.view(-1)[start:start + slab.numel()] = slab.flatten()
+        start += slab.numel()
+    return out
+
+
+def check_rates(rates: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` unless each rate is a fraction, one for each row of a weight that the base has."""
+    for name, rate in rates.items():
+        if name not in base or base[name].ndim < 2 or not base[name].is_floating_point():
+            raise ValueError(f"rates name {name}, which is no weight with rows of this model")
+        if rate.shape != base[name].shape[:1] or not ((rate >= 0) & (rate <= 1)).all():
+            raise ValueError(f"rates of {name} must be {len(base[name])} numbers from 0 to 1, got shape {tuple(rate.shape)}"
+                             + (f" from {rate.min():.3g} to {rate.max():.3g}" if rate.numel() else ""))
