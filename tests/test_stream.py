@@ -1,0 +1,314 @@
+"""Merging from files to files gives what merging in memory gives, says what it will do, and leaves nothing half-written."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from mergehelpers import merge, states, stream
+
+SHAPES = {"ids": None, "a.weight": (5, 3), "a.bias": (5,), "half": (3,), "n": (7, 2), "one": ()}
+RATES = {"a.weight": torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0])}
+
+
+def model(seed, dtype=torch.float32):
+    g = torch.Generator().manual_seed(seed)
+    drawn = {name: torch.randn(shape, generator=g).to(dtype) for name, shape in SHAPES.items() if shape is not None}
+    return drawn | {"ids": torch.arange(3) + seed, "half": drawn["half"].half(), "flag": torch.tensor([True, False, True])}
+
+
+def spec(folder, rule="ties", settings="keep = 0.4\nscale = 0.7", top="", count=3, base='base = "base"\n'):
+    """A spec beside a base and experts, each in a folder."""
+    for i, name in enumerate(["base", *(f"expert{i}" for i in range(count))]):
+        if not (folder / name).exists():
+            (folder / name).mkdir()
+            save_file(model(i), folder / name / "model.safetensors")
+    experts = json.dumps([f"expert{i}" for i in range(count)])
+    path = folder / "spec.toml"
+    path.write_text(f'rule = "{rule}"\n{base}experts = {experts}\n{top}\n[settings]\n{settings}\n')
+    return path
+
+
+def merged(folder, *args, **kwargs):
+    stream.run(stream.read(spec(folder, *args, **kwargs)), folder / "out")
+    return states.load(folder / "out")
+
+
+def same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name].dtype == value.dtype and found[name].shape == value.shape and torch.equal(found[name], value), name
+
+
+BASE, *EXPERTS = (model(i) for i in range(4))
+NO_BASE = {"base": ""}
+
+
+def in_file_order(state):
+    """As a safetensors file lists it: wider types first. DARE draws for one tensor after the other."""
+    return {name: state[name] for name in sorted(state, key=lambda name: (-state[name].element_size(), name))}
+
+
+RULES = {
+    "average": ("average", "", NO_BASE, lambda: merge.average(EXPERTS)),
+    "weighted": ("average", "weights = [0.5, 0.25, 0.25]", NO_BASE, lambda: merge.average(EXPERTS, [0.5, 0.25, 0.25])),
+    "task arithmetic": ("task_arithmetic", "scale = 0.3", {}, lambda: merge.task_arithmetic(BASE, EXPERTS, 0.3)),
+    "ties": ("ties", "keep = 0.3\nscale = 1", {}, lambda: merge.ties(BASE, EXPERTS, 0.3, 1)),
+    "by tensor": ("ties", 'keep = 0.3\nscale = 1\nscope = "tensor"', {}, lambda: merge.ties(BASE, EXPERTS, 0.3, 1, "tensor")),
+    "dare": ("dare", "keep = 0.5\nscale = 0.4\nseed = 3\nelect_signs = true", {},
+             lambda: merge.dare(in_file_order(BASE), EXPERTS, 0.5, 0.4, 3, True)),
+    "m-ties": ("m_ties", 'keep = 0.5\nrates = "rates.safetensors"\nbiases = true\nincrement = "weighted"', {},
+               lambda: merge.m_ties(BASE, EXPERTS, RATES, 0.5, 1.0, "weighted", True)),
+}
+
+
+@pytest.mark.parametrize("rule, settings, options, expected", RULES.values(), ids=RULES)
+def test_every_rule_gives_the_bits_it_gives_in_memory(tmp_path, rule, settings, options, expected):
+    save_file(RATES, tmp_path / "rates.safetensors")
+    same(merged(tmp_path, rule, settings, **options), expected())
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["merge.json", "model.safetensors"]
+
+
+def test_shards_have_an_index_and_the_sizes_that_were_asked_for(tmp_path):
+    big = {f"layer{i}": torch.randn(300, 100) + i for i in range(7)} | {"ids": torch.arange(3)}
+    for name in ("base", "expert0", "expert1"):
+        (tmp_path / name).mkdir()
+        save_file({k: v + (name == "expert1") if v.is_floating_point() else v for k, v in big.items()},
+                  tmp_path / name / "model.safetensors")
+    path = spec(tmp_path, "average", "", 'shard = "0.25 MB"', 2, "")
+    stream.run(stream.read(path), tmp_path / "out")
+    files = sorted((tmp_path / "out").glob("*.safetensors"))
+    assert [file.name for file in files] == [f"model-0000{i}-of-00004.safetensors" for i in (1, 2, 3, 4)]
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == sum(value.nbytes for value in big.values())
+    assert {name: load_file(tmp_path / "out" / file)[name].shape for name, file in index["weight_map"].items()} == {
+        name: value.shape for name, value in big.items()}
+    same(states.load(tmp_path / "out"), merge.average([states.load(tmp_path / name) for name in ("expert0", "expert1")]))
+    assert all(file.stat().st_size < 250_000 + 1000 for file in files)
+
+
+def test_transformers_loads_what_was_written(tmp_path):
+    from transformers import CLIPModel
+
+    for i, name in enumerate(["base", "expert0", "expert1"]):
+        tiny.clip(tmp_path / name, seed=i)
+    stream.run(stream.read(spec(tmp_path, "task_arithmetic", "scale = 0.5", 'shard = "0.01 MB"', 2)), tmp_path / "out")
+    loaded = CLIPModel.from_pretrained(tmp_path / "out").state_dict()
+    base, *experts = (states.load(tmp_path / name) for name in ("base", "expert0", "expert1"))
+    for name, value in merge.task_arithmetic(base, experts, 0.5).items():
+        assert torch.equal(loaded[name], value)
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
+
+
+def test_models_in_every_kind_of_file_are_merged(tmp_path):
+    torch.save(BASE, tmp_path / "base.bin")
+    torch.save({"state_dict": EXPERTS[0]}, tmp_path / "expert0.ckpt")
+    torch.save(EXPERTS[1], tmp_path / "expert1.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "spec.toml").write_text('rule = "task_arithmetic"\nbase = "base.bin"\nexperts = ["expert0.ckpt", "expert1.pth"]\n'
+                                        "[settings]\nscale = 0.5")
+    stream.run(stream.read(tmp_path / "spec.toml"), tmp_path / "out")
+    same(load_file(tmp_path / "out" / "model.safetensors"), merge.task_arithmetic(BASE, EXPERTS[:2], 0.5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_stays_and_mixed_precision_is_refused_or_promoted(tmp_path, dtype):
+    for name, state in {"base": model(0, dtype), "expert0": model(1, dtype), "expert1": model(2)}.items():
+        (tmp_path / name).mkdir()
+        save_file(state, tmp_path / name / "model.safetensors")
+    found = merged(tmp_path, "task_arithmetic", "scale = 0.5", count=1)
+    assert found["n"].dtype == dtype
+    same(found, merge.task_arithmetic(model(0, dtype), [model(1, dtype)], 0.5))
+    with pytest.raises(ValueError, match=f"n: expert1 is torch.float32, base is {dtype}"):
+        stream.read(spec(tmp_path, count=2))
+    stream.run(stream.read(spec(tmp_path, top="promote = true", count=2)), tmp_path / "wide")
+    wide = [{k: v.float() if k not in ("half", "ids", "flag") else v for k, v in state.items()}
+            for state in (model(0, dtype), model(1, dtype), model(2))]
+    same(states.load(tmp_path / "wide"), merge.ties(wide[0], wide[1:], 0.4, 0.7))
+
+
+def test_the_record_names_the_spec_the_versions_and_the_hash_of_every_input(tmp_path):
+    save_file(RATES, tmp_path / "rates.safetensors")
+    merged(tmp_path, "m_ties", 'keep = 0.5\nrates = "rates.safetensors"', count=1)
+    record = json.loads((tmp_path / "out" / "merge.json").read_text())
+    assert record["spec"] == {"rule": "m_ties", "base": "base", "experts": ["expert0"],
+                              "settings": {"keep": 0.5, "rates": "rates.safetensors"}}
+    files = [tmp_path / "base" / "model.safetensors", tmp_path / "expert0" / "model.safetensors", tmp_path / "rates.safetensors"]
+    assert record["sha256"] == {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    assert record["torch"] == torch.__version__ and record["mergehelpers"]
+
+
+# What is refused, before anything is written
+
+BAD = {
+    "toml": (lambda f: (f / "spec.toml").write_text("rule = "), "spec.toml is not valid TOML"),
+    "rule": (lambda f: spec(f, "tie"), "rule is 'tie'; allowed: average, task_arithmetic, ties"),
+    "field": (lambda f: spec(f, top='shards = "1 GB"'), "unknown shards; did you mean shard"),
+    "strange field": (lambda f: spec(f, top="x = 1"), "unknown x; allowed: rule, base, experts"),
+    "no experts": (lambda f: spec(f, count=0), "experts names no model"),
+    "kind": (lambda f: spec(f, top="promote = 1"), "promote is 1; it must be true or false"),
+    "no base": (lambda f: spec(f, base=""), "the rule ties needs a base"),
+    "a base": (lambda f: spec(f, "average", ""), "the rule average takes no base"),
+    "setting": (lambda f: spec(f, settings="keep = 0.1\nscale = 1\nkeeps = 3"), r"\[settings\] of ties: unknown keeps; did you mean keep"),
+    "setting of another rule": (lambda f: spec(f, "task_arithmetic", "scale = 1\nseed = 3"), "unknown seed; allowed: scale"),
+    "missing": (lambda f: spec(f, "dare", "scale = 1"), "keep, seed missing"),
+    "setting's kind": (lambda f: spec(f, settings='keep = "0.1"\nscale = 1'), "keep is '0.1'; it must be a number"),
+    "not finite": (lambda f: spec(f, settings="keep = 0.1\nscale = nan"), "scale is nan; it must be a number"),
+    "a truth for a number": (lambda f: spec(f, settings="keep = 0.1\nscale = true"), "scale is True; it must be a number"),
+    "range": (lambda f: spec(f, settings="keep = 1.5\nscale = 1"), "keep is 1.5; allowed: above 0, at most 1"),
+    "scope": (lambda f: spec(f, settings='keep = 0.5\nscale = 1\nscope = "row"'), "scope is 'row'"),
+    "weights": (lambda f: spec(f, "average", "weights = [0.5, 0.5]", base=""), "one weight for each of 3 models"),
+    "a text among weights": (lambda f: spec(f, "average", 'weights = ["a"]', base=""), "it must be a list of numbers"),
+    "shard": (lambda f: spec(f, top='shard = "1 kB"'), "shard is '1 kB'; it must be a size such as"),
+    "no shard": (lambda f: spec(f, top='shard = "0 GB"'), "shard is '0 GB'"),
+}
+
+
+@pytest.mark.parametrize("make, message", BAD.values(), ids=BAD)
+def test_a_bad_spec_is_refused_with_what_is_allowed(tmp_path, make, message):
+    make(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        stream.read(tmp_path / "spec.toml")
+
+
+def test_models_that_do_not_fit_are_named_as_the_spec_names_them(tmp_path):
+    path = spec(tmp_path)
+    lacking = model(3)
+    del lacking["a.bias"]
+    save_file(lacking | {"n": torch.zeros(3)}, tmp_path / "expert2" / "model.safetensors")
+    with pytest.raises(ValueError, match=r"expert2 lacks a.bias\n  n: expert2 has shape \(3,\), base has \(7, 2\)"):
+        stream.read(path)
+
+
+def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
+    path = spec(tmp_path, "m_ties", 'keep = 0.5\nrates = "rates.safetensors"')
+    with pytest.raises(FileNotFoundError, match="no weights file at .*rates.safetensors"):
+        stream.read(path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    path.write_text('rule = "average"\nexperts = ["some/model"]')
+    with pytest.raises(FileNotFoundError, match="some/model is not a local folder"):
+        stream.read(path)
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("out"))
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path):
+    job = stream.read(spec(tmp_path))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FileExistsError, match="out exists"):
+        stream.run(job, tmp_path / "out")
+    assert left(tmp_path) == ["out"] and not list((tmp_path / "out").iterdir())
+
+
+def test_values_that_are_no_numbers_are_named_and_nothing_is_left(tmp_path):
+    path = spec(tmp_path)
+    save_file(model(3) | {"n": torch.full((7, 2), float("nan"))}, tmp_path / "expert2" / "model.safetensors")
+    with pytest.raises(ValueError, match="n: expert 2 holds NaN or infinity"):
+        stream.run(stream.read(path), tmp_path / "out")
+    assert not left(tmp_path)
+
+
+def test_a_merge_that_overflows_half_precision_is_refused(tmp_path):
+    path = spec(tmp_path, "task_arithmetic", "scale = 1000000")
+    with pytest.raises(ValueError, match="half: merged values do not fit torch.float16"):
+        stream.run(stream.read(path), tmp_path / "out")
+    assert not left(tmp_path)
+
+
+def test_an_interrupt_leaves_nothing_and_what_an_earlier_one_left_is_no_obstacle(tmp_path, monkeypatch):
+    job = stream.read(spec(tmp_path))
+
+    def interrupted(file):
+        assert (tmp_path / "out.part" / "model.safetensors").is_file()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream, "sha256", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stream.run(job, tmp_path / "out")
+    assert not left(tmp_path)
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "old").touch()
+    stream.run(job, tmp_path / "out")
+    assert left(tmp_path) == ["out"] and not (tmp_path / "out" / "old").exists()
+
+
+# The command
+
+
+def command(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "mergehelpers", "merge", *map(str, arguments)], capture_output=True, text=True, **options)
+
+
+def test_the_command_reports_merges_and_refuses(tmp_path):
+    path = spec(tmp_path)
+    dry = command(path, tmp_path / "out", "--dry-run")
+    assert dry.returncode == 0 and not left(tmp_path)
+    for line in ("rule     ties keep = 0.4, scale = 0.7", "model    expert2", "tensors  7, of which 5 merge: 38 entries, float16, float32",
+                 "in 4 files", "memory"):
+        assert line in dry.stdout
+    assert command(path, tmp_path / "out").returncode == 0
+    same(states.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7))
+    again = command(path, tmp_path / "out")
+    assert again.returncode == 1 and again.stderr.startswith("FileExistsError: ") and "Traceback" not in again.stderr
+
+
+WATCH = """
+import sys, threading, time
+from mergehelpers import stream
+
+def anonymous():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) / 1e3
+
+job = stream.read(sys.argv[1])
+before, peak, done = anonymous(), [0], threading.Event()
+
+def watch():
+    while not done.wait(0.002):
+        peak[0] = max(peak[0], anonymous())
+
+thread = threading.Thread(target=watch)
+thread.start()
+stream.run(job, sys.argv[2])
+done.set()
+thread.join()
+print(peak[0] - before, job.memory() / 1e6)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's memory counters")
+def test_memory_does_not_grow_with_the_models(tmp_path, megabytes=16, count=8):
+    """Nine models of 48 MB in three tensors are merged within the memory of a few tensors, and within the estimate."""
+    for i, name in enumerate(["base", *(f"expert{i}" for i in range(count))]):
+        (tmp_path / name).mkdir()
+        g = torch.Generator().manual_seed(i)
+        save_file({f"w{j}": torch.randn(megabytes * 250_000, generator=g) for j in range(3)}, tmp_path / name / "model.safetensors")
+    run = subprocess.run([sys.executable, "-c", WATCH, spec(tmp_path, count=count), tmp_path / "out"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    grown, estimate = map(float, run.stdout.split())
+    print(grown, estimate)
+    assert grown < 6 * megabytes and grown < estimate
+
+
+def test_ctrl_c_ends_the_command_with_one_line_and_nothing_on_disk(tmp_path):
+    for i, name in enumerate(["base", *(f"expert{i}" for i in range(8))]):
+        (tmp_path / name).mkdir()
+        save_file({f"w{j}": torch.full((2000, 1000), float(i + j)) for j in range(8)}, tmp_path / name / "model.safetensors")
+    started = subprocess.Popen([sys.executable, "-m", "mergehelpers", "merge", spec(tmp_path, count=8), tmp_path / "out"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out.part").exists() and time.monotonic() < deadline and started.poll() is None:
+        time.sleep(0.005)
+    started.send_signal(signal.SIGINT)
+    _, stderr = started.communicate(timeout=60)
+    assert started.returncode == 1 and "interrupted; nothing was written" in stderr and "Traceback" not in stderr
+    assert not left(tmp_path)
