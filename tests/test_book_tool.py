@@ -45,6 +45,11 @@ def test_the_ledger_reads_the_run_of_all_chapters_or_what_is_stored(chapter, tmp
         assert nbformat.read(executed, as_version=4).cells[-1].outputs[0].text == f"{[run]}\n"
 
 
+def test_of_the_real_pages_those_that_read_chapters_are_given_the_run():
+    given = {path.stem for path in book.chapters(book.ROOT) if book.this_run(path, book.ROOT)}
+    assert given == {"06-ledger", "06b-errata", "06d-practice"}
+
+
 def test_execute_leaves_nothing_when_a_chapter_fails(chapter, tmp_path):
     chapter("raise ValueError('on purpose')")
     with pytest.raises(book.BookError, match="01-tiny.ipynb did not run to its end"):

@@ -14,10 +14,10 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from papermill import inspect_notebook
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
-LEDGER = "06"
 
 
 class BookError(Exception):
@@ -44,10 +44,12 @@ def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
     folder = root / "_build" / "executed"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    # The ledger's pages read the chapters: in a run of all of them, those of this run.
-    this_run = f"-p executed {shlex.quote(str(folder))}"
-    return [_execute_one(path, folder / path.name, root, params if prefix or not path.name.startswith(LEDGER) else this_run)
-            for path in chosen]
+    return [_execute_one(path, folder / path.name, root, params if prefix else this_run(path, folder)) for path in chosen]
+
+
+def this_run(path: Path, folder: Path) -> str:
+    """papermill options for a page that reads the other chapters: in a run of all, it reads those of this run."""
+    return f"-p executed {shlex.quote(str(folder))}" if "executed" in inspect_notebook(str(path)) else ""
 
 
 def _execute_one(source: Path, target: Path, root: Path, params: str) -> Path:
