@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mergehelpers import states
-from mergehelpers.stacks import Pairs, Stack, Stacks, by_tensor, joined, kth_largest, streamed, working
+from mergehelpers.stacks import Pairs, Stack, Stacks, ascending, by_tensor, joined, kth_largest, streamed, working
 from mergehelpers.states import State
 
 SCOPES = ("global", "tensor")
@@ -56,7 +56,7 @@ def ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], ke
     if scope == "tensor":
         return m_ties.stream(base, experts, {}, keep, scale)
     stacks = Stacks(base, experts)
-    threshold = cache(lambda: kth_largest(stacks, count_kept(keep, stacks.entries)))
+    threshold = cache(lambda: kth_largest(stacks, count_kept(keep, stacks.entries), stacks.entries))
     return by_tensor(stacks, lambda stack: (disjoint_mean(cut(slab, threshold())) for slab in stack), scale)
 
 
@@ -226,10 +226,11 @@ def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
     model is trimmed by itself.
     """
     if not isinstance(keep, Tensor):
-        return cut(stack, kth_largest([working(stack)], count_kept(keep, stack.shape[1])))
-    kept = (keep * stack.shape[-1]).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
+        return cut(stack, kth_largest([working(stack)], count_kept(keep, stack.shape[1]), stack.shape[1]))
+    size = stack.shape[-1]
+    kept = (keep * size).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
     magnitude = stack.abs()
-    threshold = magnitude.sort(dim=-1, descending=True).values.gather(-1, (kept - 1).clamp(min=0))
+    threshold = ascending(working(magnitude)).gather(-1, (size - kept).clamp(max=size - 1))
     return stack * ((magnitude >= threshold) & (kept > 0))
 
 
@@ -237,13 +238,15 @@ def trimmed(stack: Stack, keep: float | Tensor) -> Iterator[Tensor]:
     """`trim`, slab by slab: one rate for the tensor, or for each of its rows."""
     if isinstance(keep, Tensor):
         return (trim(slab, rate) for slab, rate in zip(stack, keep.split(stack.rows)))
-    threshold = kth_largest(stack, count_kept(keep, stack.entries))
+    threshold = kth_largest(stack, count_kept(keep, stack.entries), stack.entries)
     return (cut(slab, threshold) for slab in stack)
 
 
 def cut(stack: Tensor, threshold: Tensor) -> Tensor:
     """Zero the entries of a magnitude below the threshold of their model, (q,)."""
-    return stack * (stack.abs() >= threshold.view(-1, *[1] * (stack.ndim - 1)))
+    limits = threshold.view(-1, *[1] * (stack.ndim - 1))
+    # Ones and zeros of the stack's own type multiply several times as fast as truth values do.
+    return stack * torch.ge(stack.abs(), limits, out=torch.empty_like(stack))
 
 
 def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescale: bool = True) -> Tensor:
@@ -280,5 +283,6 @@ def elect(stack: Tensor) -> Tensor:
 
 def disjoint_mean(stack: Tensor) -> Tensor:
     """The mean over models of the elected entries that are not zero; zero where there is none."""
-    elected = elect(stack)
-    return elected.sum(0) / (elected != 0).sum(0).clamp(min=1)
+    sign = stack.sum(0).sign()
+    along = (stack * sign).relu()  # what agrees with the sign is positive
+    return sign * along.sum(0) / along.sign().sum(0).clamp(min=1)

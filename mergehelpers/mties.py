@@ -17,6 +17,8 @@ from mergehelpers import merge, mloss
 from mergehelpers.backbones import Backbone
 from mergehelpers.states import State
 
+AT_ONCE = 2**18  # entries of what enters a site; the pre-activations that all experts make of them then stay in the processor's cache
+
 
 def squared(h: Tensor, f: Callable, weights=None) -> Tensor:
     """The squared gap of each node, as in the paper's released code: (q, ..., nodes) -> (..., nodes)."""
@@ -97,8 +99,10 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
                 add(site, h, backbone.token_mask(piece, h[0]))
         else:
             def see(site, x):
-                h = torch.stack([backbone.at_site(site, expert, x) for expert in experts])
-                add(site, h, backbone.token_mask(piece, h[0]))
+                mask, few = backbone.token_mask(piece, x), max(1, AT_ONCE // x[0].numel())
+                for i in range(0, len(x), few):
+                    h = torch.stack([backbone.at_site(site, expert, x[i:i + few]) for expert in experts])
+                    add(site, h, None if mask is None else mask[i:i + few])
             backbone.visit(reader, piece, sites, see)
         if bar is not None:
             bar.update(min(batch, len(inputs) - start))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce, wraps
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -16,8 +17,9 @@ from mergehelpers import states
 from mergehelpers.states import State
 
 SLAB = 2**16  # entries of one model; with eight models in float32, a slab has 2 MB
+FEW = 2**22  # values of one model that a selection may hold
 # Magnitudes in order of size are in order of their bits, read as whole numbers: 31 bits or 63 (the sign is zero), cut into digits.
-DIGITS = {torch.float32: (torch.int32, (31, 20, 9, 0)), torch.float64: (torch.int64, (63, 52, 41, 30, 20, 10, 0))}
+DIGITS = {torch.float32: (torch.int32, (31, 18, 9, 0)), torch.float64: (torch.int64, (63, 50, 40, 30, 20, 10, 0))}
 
 Pairs = Iterator[tuple[str, Tensor]]
 
@@ -40,7 +42,8 @@ class Stack:
             slab = torch.stack([working(part) for part in parts])
             if self.base:
                 slab -= working(self.base[i])
-            if not slab.isfinite().all():
+            # The sum of what is not finite is not finite, and much cheaper than to look at every entry.
+            if not slab.sum().isfinite() and not slab.isfinite().all():
                 who = "expert" if self.base else "model"
                 guilty = [f"{who} {j}" for j, part in enumerate(parts) if not part.isfinite().all()] or ["base"]
                 raise ValueError(f"these models cannot be merged: {self.name}: {guilty[0]} holds NaN or infinity")
@@ -80,29 +83,61 @@ def working(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.element_size() < 4 else tensor
 
 
-def kth_largest(slabs: Iterable[Tensor], k: int) -> Tensor:
-    """The k-th largest magnitude of each model, (q,), exactly. `slabs` (q, n, …) are iterated over several times.
+def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
+    """The k-th largest magnitude of each model, (q,), exactly.
 
-    A selection by digits: each pass counts the next digit of the values that begin as the answer does, and from
-    the counts follows the answer's digit. It needs memory for the counts alone, whatever the values are.
+    `slabs` (q, n, …), with so many `entries` of each model in all, are iterated over several times. Each pass counts the next digit of
+    the values that begin as the answer does, and from the counts follows the answer's digit. When few values are left, one pass
+    collects them, and a selection in memory ends it. So memory does not grow with the models.
     """
     first = next(iter(slabs))
     integers, edges = DIGITS[first.dtype]
-    prefix, rank = torch.zeros(2, len(first), dtype=torch.int64)
-    rank += k
+    prefix, rank, left = ([start] * len(first) for start in (0, k, entries))
+
+    def begins_alike():
+        start = torch.tensor(prefix, dtype=integers, device=first.device).unsqueeze(1)
+        for slab in slabs:
+            bits = slab.flatten(1).abs().view(integers)
+            yield bits if high == edges[0] else [row[alike] for row, alike in zip(bits, bits >> high == start)]
+
     for high, low in pairwise(edges):
+        if max(left) <= FEW:
+            prefix = [_largest(values, k) for values, k in zip(_collected(begins_alike(), left), rank)]
+            break
         size = 2 ** (high - low)
         counts = torch.zeros(len(first), size, dtype=torch.int64, device=first.device)
-        for slab in slabs:
-            for count, start, bits in zip(counts, prefix.tolist(), slab.flatten(1).abs().view(integers)):
-                alike = bits if high == edges[0] else bits[bits >> high == start]
-                count += torch.bincount(alike >> low & size - 1, minlength=size)
-        # Column j counts the values whose digit is among the j largest.
-        largest = torch.nn.functional.pad(counts.cpu().flip(1).cumsum(1), (1, 0))
-        place = (largest < rank.unsqueeze(1)).sum(1, keepdim=True)
-        rank -= largest.gather(1, place - 1).squeeze(1)
-        prefix = prefix << (high - low) | size - place.squeeze(1)
-    return prefix.to(first.device, integers).view(first.dtype)
+        for rows in begins_alike():
+            for count, row in zip(counts, rows):
+                count += torch.bincount(row >> low & size - 1, minlength=size)
+        for i, count in enumerate(counts.tolist()):
+            digit = size - 1
+            while count[digit] < rank[i]:
+                rank[i] -= count[digit]
+                digit -= 1
+            prefix[i], left[i] = prefix[i] << high - low | digit, count[digit]
+    return torch.tensor(prefix, dtype=integers, device=first.device).view(first.dtype)
+
+
+def _collected(parts, sizes):
+    found, places = None, [0] * len(sizes)
+    for rows in parts:
+        found = found or [rows[0].new_empty(size) for size in sizes]
+        for i, row in enumerate(rows):
+            found[i][places[i]:places[i] + len(row)] = row
+            places[i] += len(row)
+    return found
+
+
+def _largest(values, k):
+    place = len(values) - k
+    return int(np.partition(values.cpu().numpy(), place)[place])  # five times as fast as torch.kthvalue
+
+
+def ascending(stack: Tensor) -> Tensor:
+    """The stack with its last axis in ascending order."""
+    if stack.device.type != "cpu":
+        return stack.sort(dim=-1).values
+    return torch.from_numpy(np.sort(stack.numpy(), axis=-1))  # seven times as fast as torch.sort
 
 
 def streamed(rule: Callable[..., Pairs]) -> Callable[..., State]:

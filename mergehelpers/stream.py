@@ -194,6 +194,8 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
 
     Raises `ValueError` for a value that is not finite: a merge can overflow half precision.
     """
+    # glibc gives memory that slabs leave back to the system, and asks for it again, unless it has seen a larger block freed.
+    torch.empty(2**22 - 2**9, dtype=torch.float64)
     with ExitStack() as stack:
         places = {}
         for shard in shards:

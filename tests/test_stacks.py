@@ -145,18 +145,23 @@ def test_the_kth_largest_magnitude_is_that_of_a_sort(values, models, data, dtype
     stack = stack * torch.tensor([[2.0 ** -i] for i in range(models)], dtype=dtype)
     k, slab = data.draw(st.integers(1, len(values))), data.draw(st.integers(1, len(values)))
     expected = torch.stack([row.abs().sort(descending=True).values[k - 1] for row in stack])
-    found = stacks.kth_largest(stack.split(slab, dim=1), k)
+    few = data.draw(st.integers(0, len(values)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stacks, "FEW", few)
+        found = stacks.kth_largest(stack.split(slab, dim=1), k, len(values))
     assert found.dtype == dtype and torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_the_threshold_of_many_entries_is_exact(dtype):
+def test_the_threshold_of_many_entries_is_exact(dtype, monkeypatch):
     g = torch.Generator().manual_seed(0)
     stack = torch.randn(2, 200_000, generator=g, dtype=dtype) * 1e-3
     stack[1] = (stack[1] * 2000).round() / 2000  # few different values
     ordered = stack.abs().sort(dim=1, descending=True).values
-    for k in (1, 2, 1000, 40_000, 199_999, 200_000):
-        assert torch.equal(stacks.kth_largest(stack.split(30_000, dim=1), k), ordered[:, k - 1])
+    for few in (0, 3000, 10**6):
+        monkeypatch.setattr(stacks, "FEW", few)
+        for k in (1, 2, 1000, 40_000, 199_999, 200_000):
+            assert torch.equal(stacks.kth_largest(stack.split(30_000, dim=1), k, 200_000), ordered[:, k - 1])
 
 
 @given(st.lists(st.integers(-3, 3).map(float), min_size=12, max_size=12), st.sampled_from([1e-9, 0.1, 0.25, 0.5, 0.75, 1.0]))
