@@ -246,7 +246,7 @@ def cut(stack: Tensor, threshold: Tensor) -> Tensor:
     """Zero the entries of a magnitude below the threshold of their model, (q,)."""
     limits = threshold.view(-1, *[1] * (stack.ndim - 1))
     # Ones and zeros of the stack's own type multiply several times as fast as truth values do.
-    return stack * torch.ge(stack.abs(), limits, out=torch.empty_like(stack))
+    return stack * torch.ge(stack.detach().abs(), limits, out=torch.empty_like(stack))
 
 
 def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescale: bool = True) -> Tensor:

@@ -97,7 +97,7 @@ def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
     def begins_alike():
         start = torch.tensor(prefix, dtype=integers, device=first.device).unsqueeze(1)
         for slab in slabs:
-            bits = slab.flatten(1).abs().view(integers)
+            bits = slab.detach().flatten(1).abs().view(integers)
             yield bits if high == edges[0] else [row[alike] for row, alike in zip(bits, bits >> high == start)]
 
     for high, low in pairwise(edges):
@@ -134,10 +134,10 @@ def _largest(values, k):
 
 
 def ascending(stack: Tensor) -> Tensor:
-    """The stack with its last axis in ascending order."""
+    """The stack with its last axis in ascending order, without gradients."""
     if stack.device.type != "cpu":
-        return stack.sort(dim=-1).values
-    return torch.from_numpy(np.sort(stack.numpy(), axis=-1))  # seven times as fast as torch.sort
+        return stack.detach().sort(dim=-1).values
+    return torch.from_numpy(np.sort(stack.detach().numpy(), axis=-1))  # seven times as fast as torch.sort
 
 
 def streamed(rule: Callable[..., Pairs]) -> Callable[..., State]:

@@ -221,3 +221,10 @@ def test_without_being_asked_models_of_different_precision_are_refused():
     base, *experts = states.promoted([base, *experts])
     found = merge.ties(base, experts, 0.5, 1.0)
     assert found["n"].dtype == torch.float32
+
+
+def test_the_gradient_of_a_trim_is_one_where_it_keeps():
+    for stack, keep in ((torch.tensor([[3.0, -1, 2]]), 2 / 3), (torch.tensor([[[3.0, -1, 2]]]), torch.tensor([2 / 3]))):
+        stack.requires_grad_()
+        merge.trim(stack, keep).sum().backward()
+        assert stack.grad.flatten().tolist() == [1, 0, 1]

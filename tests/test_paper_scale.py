@@ -1,0 +1,47 @@
+"""The worked example of `book/paper-scale.md`, run as a reader would; its tables name what there is."""
+
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from mergehelpers import merge, states, stream
+
+PAGE = (Path(__file__).parents[1] / "book" / "paper-scale.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make, look = blocks("python")
+    exec(compile(make, "make", "exec"), {})
+    [spec], [commands] = blocks("toml"), blocks("bash")
+    Path("spec.toml").write_text(spec)
+    for line in commands.splitlines():
+        python, *arguments = shlex.split(line)
+        assert subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL).returncode == 0 and python == "python"
+        assert Path("merged").exists() == ("--dry-run" not in arguments)
+    found = {"states": states}
+    exec(compile(look, "look", "exec"), found)
+    base, *experts = (states.load(f"models/{name}") for name in ("base", "digits", "clothes"))
+    expected = merge.ties(base, experts, 0.2, 1.0)
+    assert all(torch.equal(found["merged"][name], value) for name, value in expected.items())
+
+
+def rows(header):
+    table = PAGE[PAGE.index(f"| {header} |\n"):].split("\n\n")[0].splitlines()[2:]
+    return {re.findall(r"`([^`]+)`", row.split("|")[1])[0]: set(re.findall(r"`(\w+)`", row.split("|")[2])) for row in table}
+
+
+def test_the_tables_name_every_field_every_rule_and_its_settings():
+    assert rows("Field | Meaning").keys() == stream.FIELDS.keys() - {"settings"}
+    taken = {rule: set(inspect.signature(function).parameters) & stream.SETTINGS.keys() for rule, function in stream.RULES.items()}
+    named = {rule: settings & stream.SETTINGS.keys() for rule, settings in rows("`rule` | Settings").items()}
+    assert named == taken
