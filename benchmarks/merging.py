@@ -1,0 +1,282 @@
+"""Time and peak memory of merging models of ViT-B/32 size, from files to a file: ours and that of other tools.
+
+`python benchmarks/merging.py` makes the models, runs each contender in a process of its own, several times in turn, and writes
+`book/benchmarks.md`. Contenders whose package is not installed are left out. Nothing else should run meanwhile.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from mergehelpers import mties, states, stream
+from mergehelpers.backbones import OpenClipVision
+
+ROOT = Path(__file__).resolve().parents[1]
+WEIGHTS, RATES = "model.safetensors", "rates.safetensors"
+KEEP, SCALE, SPREAD, INPUTS = 0.2, 0.3, 0.1, 128
+SLOW = 30  # seconds
+FLOOR, GLOBAL, TENSOR = "average", "TIES", "TIES per tensor"
+
+
+def make(work, count):
+    """Visual towers of ViT-B/32 with random weights: a base, and experts a small step away; keep rates for all MLPs."""
+    backbone = OpenClipVision(model="ViT-B-32")
+    shapes = {name: value.shape for name, value in backbone.names().items()}
+    base = {name: 0.02 * torch.randn(shape, generator=torch.Generator().manual_seed(0)) for name, shape in shapes.items()}
+    for i, folder in enumerate(folders(work, count)):
+        if not (folder / WEIGHTS).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            g = torch.Generator().manual_seed(i)
+            noise = {name: 1e-3 * torch.randn(shape, generator=g) for name, shape in shapes.items()}
+            states.save({name: value + noise[name] if i else value for name, value in base.items()}, folder / WEIGHTS, {"format": "pt"})
+    g = torch.Generator().manual_seed(0)
+    states.save({backbone.weight_name(site): KEEP - SPREAD * torch.rand(shapes[backbone.weight_name(site)][:1], generator=g)
+                 for site in backbone.sites()}, work / RATES)
+
+
+def folders(work, count):
+    return [work / "base", *(work / f"expert{i}" for i in range(1, count + 1))]
+
+
+# Contenders: `run(work, count, out)` reads the files and writes `out`; the time it returns is without the imports.
+
+
+def ours(rule, base=True, **settings):
+    def run(work, count, out):
+        first, *experts = [folder.name for folder in folders(work, count)]
+        spec = work / f"{out.stem}.toml"
+        spec.write_text(f"rule = {rule!r}\n" + (f"base = {first!r}\n" if base else "") + f"experts = {experts}\n[settings]\n"
+                        + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+        start = time.perf_counter()
+        job = stream.read(spec)
+        stream.write(job.merged(), [stream.Shard(out.name, s.header, s.places, s.size) for s in job.shards], out.parent)
+        return {"seconds": time.perf_counter() - start}
+    return run
+
+
+def hashes(work, count, out):
+    start = time.perf_counter()
+    for folder in folders(work, count):
+        stream.sha256(folder / WEIGHTS)
+    return {"seconds": time.perf_counter() - start}
+
+
+def loop(work, count, out):
+    """What one writes first: whole tensors, a sort for each threshold."""
+    start = time.perf_counter()
+    base, *experts = [load_file(folder / WEIGHTS) for folder in folders(work, count)]
+    merged = {}
+    for name, value in base.items():
+        stack = torch.stack([expert[name] - value for expert in experts])
+        flat = stack.flatten(1).abs()
+        kept = max(1, round(KEEP * flat.shape[1]))
+        limit = flat.topk(kept, sorted=False).values.amin(1).view(-1, *[1] * value.ndim)
+        stack = stack * (stack.abs() >= limit)
+        stack = stack * (stack * stack.sum(0).sign() > 0)
+        merged[name] = value + SCALE * stack.sum(0) / (stack != 0).sum(0).clamp(min=1)
+    save_file(merged, out)
+    return {"seconds": time.perf_counter() - start}
+
+
+def peft(work, count, out):
+    from peft.utils.merge_utils import ties
+
+    start = time.perf_counter()
+    base, *experts = [load_file(folder / WEIGHTS) for folder in folders(work, count)]
+    weights = torch.ones(count)
+    save_file({name: value + SCALE * ties([expert[name] - value for expert in experts], weights, KEEP)
+               for name, value in base.items()}, out)
+    return {"seconds": time.perf_counter() - start}
+
+
+def mergekit(work, count, out):
+    from mergekit.scripts.merge_raw_pytorch import main
+
+    base, *experts = [str(folder / WEIGHTS) for folder in folders(work, count)]
+    config = work / "mergekit.yaml"
+    config.write_text(json.dumps({"merge_method": "ties", "base_model": base, "dtype": "float32",
+                                  "models": [{"model": expert} for expert in experts],
+                                  "parameters": {"density": KEEP, "weight": 1.0, "normalize": True, "lambda": SCALE}}))
+    start = time.perf_counter()
+    main([str(config), str(out.with_suffix(""))], standalone_mode=False)
+    seconds = time.perf_counter() - start
+    os.replace(next(out.with_suffix("").glob("*.safetensors")), out)
+    return {"seconds": seconds}
+
+
+def fusion_bench(work, count, out):
+    from fusion_bench.method.ties_merging.ties_merging_utils import state_dict_to_vector, ties_merging, vector_to_state_dict
+
+    start = time.perf_counter()
+    base, *experts = [load_file(folder / WEIGHTS) for folder in folders(work, count)]
+    flat = state_dict_to_vector(base)
+    vectors = torch.vstack([state_dict_to_vector(expert) for expert in experts]) - flat
+    merged = flat + SCALE * ties_merging(vectors, reset_thresh=KEEP, merge_func="mean")
+    save_file({name: value.clone() for name, value in vector_to_state_dict(merged, base).items()}, out)
+    return {"seconds": time.perf_counter() - start}
+
+
+def m_ties(reading):
+    def run(work, count, out):
+        backbone = OpenClipVision(model="ViT-B-32")
+        base, *experts = [states.load(folder / WEIGHTS) for folder in folders(work, count)]
+        images = torch.randint(0, 256, (INPUTS, 224, 224, 3), generator=torch.Generator().manual_seed(0)).byte().numpy()
+        timed = {}
+        scores = mties.node_scores
+
+        def measured(*args, **kwargs):
+            start = time.perf_counter()
+            found = scores(*args, **kwargs)
+            timed["forward passes"] = timed.get("forward passes", 0) + time.perf_counter() - start
+            return found
+
+        mties.node_scores, start = measured, time.perf_counter()
+        merged, _ = mties.m_ties(backbone, base, experts, images, KEEP, SPREAD, SCALE, reading, batch=INPUTS)
+        save_file(merged, out)
+        return {"seconds": time.perf_counter() - start} | timed
+    return run
+
+
+# name: (run, package that it needs, what its output is compared with)
+CONTENDERS = {
+    FLOOR: (ours("average", base=False), None, None),
+    "task arithmetic": (ours("task_arithmetic", scale=SCALE), None, None),
+    GLOBAL: (ours("ties", keep=KEEP, scale=SCALE), None, None),
+    TENSOR: (ours("ties", keep=KEEP, scale=SCALE, scope="tensor"), None, None),
+    "DARE": (ours("dare", keep=KEEP, scale=SCALE, seed=0), None, None),
+    "M-TIES, rates given": (ours("m_ties", keep=KEEP, scale=SCALE, rates=RATES), None, None),
+    "M-TIES, released": (m_ties("released"), None, None),
+    "M-TIES, paper": (m_ties("paper"), None, None),
+    "hashes of the inputs": (hashes, None, None),
+    "a loop over tensors": (loop, None, TENSOR),
+    "peft": (peft, "peft", TENSOR),
+    "mergekit": (mergekit, "mergekit", TENSOR),
+    "FusionBench": (fusion_bench, "fusion_bench", GLOBAL),
+}
+
+
+def limit():
+    """Let a contender fail rather than the machine: it may have nine tenths of the memory."""
+    most = int(0.9 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def status(process):
+    """Memory of a process in GB: beside mapped files, and in all; zeros when it has ended."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+        return [int(lines[field].split()[0]) * 1024 / 1e9 for field in ("RssAnon", "VmRSS")]
+    except (OSError, KeyError):
+        return [0.0, 0.0]
+
+
+def measured(name, count, work):
+    """One run in a process of its own: seconds, and peaks of memory; None if memory ran out."""
+    for folder in folders(work, count):  # into the system's cache, from where another contender may have pushed it
+        with open(folder / WEIGHTS, "rb") as file:
+            while file.read(2**24):
+                pass
+    command = [sys.executable, __file__, "--work", str(work), "--models", str(count), "--one", name]
+    with open(work / "answer", "w+") as answer, open(work / "log", "w+") as log:
+        process, peaks = subprocess.Popen(command, stdout=answer, stderr=log, preexec_fn=limit), [0.0, 0.0]
+        while process.poll() is None:
+            peaks = [max(pair) for pair in zip(peaks, status(process))]
+            time.sleep(0.01)
+        answer.seek(0)
+        log.seek(0)
+        lines, said = answer.read().splitlines(), log.read()
+    if process.returncode == 0:
+        return json.loads(lines[-1]) | dict(zip(("anonymous", "total"), peaks))
+    if "memory" in said:
+        return None
+    raise RuntimeError(f"{name} failed:\n{said}")
+
+
+def differing(work, ours, theirs):
+    """The share of entries in which two outputs differ by more than rounding."""
+    a, b = load_file(work / f"{ours}.safetensors"), load_file(work / f"{theirs}.safetensors")
+    return sum(((a[name] - b[name]).abs() > 1e-6).sum().item() for name in a) / sum(value.numel() for value in a.values())
+
+
+def spread(values):
+    """The median, and the range where there are several."""
+    middle = f"{statistics.median(values):.1f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.1f} to {max(values):.1f})"
+
+
+def table(rows):
+    """Results as Markdown: `rows[name, count]` lists the runs of a contender with so many experts."""
+    lines = ["| Contender | Experts | Seconds | × average | × TIES | Memory beside mapped files | In all | Entries unlike ours |",
+             "|---|---|---|---|---|---|---|---|"]
+    for (name, count), runs in rows.items():
+        cells = [name, str(count)]
+        if None in runs:
+            cells += ["ran out of memory", *[""] * 5]
+        else:
+            cells += [spread([run["seconds"] for run in runs])]
+            cells += [spread([run["seconds"] / other["seconds"] for run, other in zip(runs, rows[floor, count])]) for floor in (FLOOR, GLOBAL)]
+            cells += [f"{max(run[key] for run in runs):.2f} GB" if key in runs[0] else "" for key in ("anonymous", "total")]
+            cells += [f"{runs[0]['unlike']:.4%}" if "unlike" in runs[0] else ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def machine(names):
+    """Processor, memory and versions, in one line, with the packages that some contenders needed."""
+    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    packages = ["torch", "safetensors", *filter(None, (CONTENDERS[name][1] for name in names if name in CONTENDERS))]
+    return (f"{cpu or platform.processor()}, {torch.get_num_threads()} threads, {memory:.0f} GB; Python {platform.python_version()}, "
+            + ", ".join(f"{name} {version(name)}" for name in packages) + f"; {datetime.date.today()}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", type=int, nargs="+", default=[4, 8], help="numbers of experts")
+    parser.add_argument("--rounds", type=int, default=3, help=f"how often everything runs that takes less than {SLOW} seconds")
+    parser.add_argument("--work", type=Path, default=ROOT / "_build" / "benchmarks", help="folder for models and outputs, 7 GB")
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="contenders beside the average and TIES")
+    parser.add_argument("--out", type=Path, default=ROOT / "book" / "benchmarks.md")
+    parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        run, *_ = CONTENDERS[options.one]
+        print(json.dumps(run(options.work, options.models[0], options.work / f"{options.one}.safetensors")))
+        return
+    make(options.work, max(options.models))
+    wanted = {name: contender for name, contender in CONTENDERS.items() if name in (FLOOR, GLOBAL, *options.only)}
+    rows = {}
+    for number, count in tqdm([(number, count) for number in range(options.rounds) for count in options.models]):
+        for name, (_, package, other) in wanted.items():
+            before = rows.setdefault((name, count), [])
+            if package and not find_spec(package) or None in before or before and before[0]["seconds"] > SLOW:
+                continue
+            found = measured(name, count, options.work)
+            before.append(found)
+            tqdm.write(f"{name}, {count}: {found}")
+            if found and other and number == 0:
+                found["unlike"] = differing(options.work, other, name)
+            if found and "forward passes" in found:
+                rows.setdefault((f"{name}: its forward passes", count), []).append({"seconds": found["forward passes"]})
+    rows = {key: runs for key, runs in rows.items() if runs}
+    ran = dict.fromkeys(name for name, _ in rows)
+    options.out.write_text(f"{table(rows)}\n\n{machine(ran)}. {options.rounds} rounds; what takes more than {SLOW} seconds ran once.\n",
+                           encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
