@@ -76,7 +76,7 @@ def hashes(work, count, out):
 
 
 def loop(work, count, out):
-    """What one writes first: whole tensors, a sort for each threshold."""
+    """What one writes first: whole tensors, `topk` for each threshold."""
     start = time.perf_counter()
     base, *experts = [load_file(folder / WEIGHTS) for folder in folders(work, count)]
     merged = {}
@@ -138,13 +138,13 @@ def m_ties(reading):
         timed = {}
         scores = mties.node_scores
 
-        def measured(*args, **kwargs):
+        def timing(*args, **kwargs):
             start = time.perf_counter()
             found = scores(*args, **kwargs)
             timed["forward passes"] = timed.get("forward passes", 0) + time.perf_counter() - start
             return found
 
-        mties.node_scores, start = measured, time.perf_counter()
+        mties.node_scores, start = timing, time.perf_counter()
         merged, _ = mties.m_ties(backbone, base, experts, images, KEEP, SPREAD, SCALE, reading, batch=INPUTS)
         save_file(merged, out)
         return {"seconds": time.perf_counter() - start} | timed

@@ -5,7 +5,6 @@ it is made, and a record of what went in (`merge.json`) lies beside it. `python 
 """
 
 import difflib
-import hashlib
 import inspect
 import json
 import math
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 import mergehelpers
 from mergehelpers import merge, stacks, states
+from mergehelpers.suites import sha256
 
 RULES = {name: getattr(merge, name) for name in ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")}
 FIELDS = {"rule": "a text", "base": "a text", "experts": "a list of texts", "settings": "a table", "shard": "a text",
@@ -120,7 +120,7 @@ def read(path: str | Path) -> Job:
     models = states.promoted(models) if spec.get("promote") else models
     states.check_compatible(models, sources, values=False)
     job = Job(spec, settings, files, models, shards(models[0], _size(path, spec.get("shard"))))
-    job.merged()
+    job.merged()  # refuses settings out of range; nothing is read or computed before the first tensor is asked for
     return job
 
 
@@ -233,9 +233,3 @@ def _size(path, text):
     if not match or float(match[1]) == 0:
         raise ValueError(f"{path}: shard is {text!r}; it must be a size such as '500 MB' or '5 GB'")
     return float(match[1]) * UNITS[match[2]]
-
-
-def sha256(file: Path) -> str:
-    """A file's hash, as hexadecimal digits."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
