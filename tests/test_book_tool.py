@@ -54,7 +54,16 @@ def test_execute_leaves_nothing_when_a_chapter_fails(chapter, tmp_path):
     chapter("raise ValueError('on purpose')")
     with pytest.raises(book.BookError, match="01-tiny.ipynb did not run to its end"):
         book.execute(tmp_path)
-    assert not list((tmp_path / "_build" / "executed").iterdir())
+    assert [path.name for path in (tmp_path / "_build").rglob("*")] == ["executed"]
+
+
+def test_a_page_that_fails_among_others_is_named_and_the_rest_do_not_begin(chapter, tmp_path):
+    path = chapter("raise ValueError('on purpose')")
+    for number in range(2, 9):
+        (path.parent / f"0{number}-tiny.ipynb").write_bytes(path.read_bytes().replace(b"raise ValueError('on purpose')", b"print('fine')"))
+    with pytest.raises(book.BookError, match="01-tiny.ipynb did not run to its end"):
+        book.execute(tmp_path)
+    assert len(list((tmp_path / "_build" / "executed").iterdir())) < 7
 
 
 def test_an_unknown_chapter_is_answered_with_the_known_ones(chapter, tmp_path):

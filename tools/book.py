@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -37,14 +38,31 @@ def chapters(root: Path, prefix: str = "") -> list[Path]:
 
 
 def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
-    """Run chapters with papermill into `_build/executed/`, which then holds this run and no other."""
+    """Run chapters with papermill into `_build/executed/`, two at a time; the folder then holds this run and no other."""
     if params and not prefix:
         raise BookError(f"parameters ({params}) belong to one chapter: name it, for example CHAPTER=01")
     chosen = chapters(root, prefix)
-    folder = root / "_build" / "executed"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return [_execute_one(path, folder / path.name, root, params if prefix else this_run(path, folder)) for path in chosen]
+    folder, unfinished = (root / "_build" / name for name in ("executed", "unfinished"))
+    for place in (folder, unfinished):
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+    options = {path: params if prefix else this_run(path, folder) for path in chosen}
+    # In a run of all, pages that read the run come after the pages that they read.
+    readers = [path for path in chosen if options[path] and not prefix]
+    try:
+        with tqdm(total=len(chosen), desc="pages", unit="page", disable=len(chosen) == 1) as bar:
+            for pages in ([path for path in chosen if path not in readers], readers):
+                with ThreadPoolExecutor(2) as pool:
+                    jobs = [pool.submit(_execute_one, path, unfinished, folder, root, options[path], len(chosen) == 1) for path in pages]
+                    try:
+                        for job in as_completed(jobs):
+                            job.result()
+                            bar.update()
+                    finally:
+                        pool.shutdown(cancel_futures=True)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return [folder / path.name for path in chosen]
 
 
 def this_run(path: Path, folder: Path) -> str:
@@ -52,18 +70,14 @@ def this_run(path: Path, folder: Path) -> str:
     return f"-p executed {shlex.quote(str(folder))}" if "executed" in inspect_notebook(str(path)) else ""
 
 
-def _execute_one(source: Path, target: Path, root: Path, params: str) -> Path:
-    print(f"Executing {source.relative_to(root)}", flush=True)
-    partial = target.with_name(f"partial-{target.name}")
-    papermill = [sys.executable, "-m", "papermill", str(source), str(partial)]
-    options = ["--kernel", "python3", "--cwd", str(source.parent), *shlex.split(params)]
-    try:
-        if subprocess.run(papermill + options, cwd=root).returncode:
-            raise BookError(f"{source.name} did not run to its end: see the error above")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+def _execute_one(source: Path, unfinished: Path, folder: Path, root: Path, params: str, alone: bool) -> None:
+    tqdm.write(f"Executing {source.relative_to(root)}")
+    command = [sys.executable, "-m", "papermill", source, unfinished / source.name, "--kernel", "python3", "--cwd", source.parent]
+    quiet = [] if alone else ["--no-progress-bar", "--log-level", "ERROR"]
+    threads = {} if alone else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
+    if subprocess.run([*command, *quiet, *shlex.split(params)], cwd=root, env=threads | os.environ).returncode:
+        raise BookError(f"{source.name} did not run to its end: see the error above")
+    os.replace(unfinished / source.name, folder / source.name)
 
 
 # --------------------------------------------------------------------------------------- refresh
