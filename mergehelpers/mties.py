@@ -18,6 +18,7 @@ from mergehelpers.backbones import Backbone
 from mergehelpers.states import State
 
 AT_ONCE = 2**18  # entries of what enters a site; the pre-activations that all experts make of them then stay in the processor's cache
+ONE_PASS = 128  # inputs, as many as the paper takes, that go through a network together while its layers are merged
 
 
 def squared(h: Tensor, f: Callable, weights=None) -> Tensor:
@@ -67,14 +68,16 @@ def pick_sites(backbone: Backbone, layers: str = "*") -> list[str]:
 
 @torch.no_grad()
 def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[State], inputs, *, sites: Sequence[str] | None = None,
-                measure: Callable = mloss.node_mloss, activation: str | None = None, batch: int | None = None,
-                bar=None) -> dict[str, Tensor]:
+                measure: Callable = mloss.node_mloss, activation: str | None = None, batch: int | None = None, bar=None,
+                then: Callable[[str, Tensor], None] | None = None) -> dict[str, Tensor]:
     """Mean M-Loss of every node over inputs and tokens, `{site: (nodes,)}`.
 
     All experts read what enters the site in the network `reader` (Algorithm 1); with `reader` None each reads its own
     activations. `measure(h, f)` maps pre-activations (q, tokens, nodes) to what is averaged over tokens:
     `mloss.node_mloss` (Eq. 4), `squared`, `mloss.layer_mloss` (Eq. 3), … Inputs come in batches and nothing is kept
-    of them but sums; the pass stops behind the last site. Raises `ValueError` for no inputs, or an unknown site.
+    of them but sums; the pass stops behind the last site. When the last batch reaches a site, its scores are complete:
+    `then(site, scores)` is called before the reader goes on, and may change the reader's weights in place. Raises
+    `ValueError` for no inputs, or an unknown site.
     """
     if len(inputs) == 0:
         raise ValueError("M-Loss needs unlabelled inputs; there are none")
@@ -103,6 +106,8 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
                 for i in range(0, len(x), few):
                     h = torch.stack([backbone.at_site(site, expert, x[i:i + few]) for expert in experts])
                     add(site, h, None if mask is None else mask[i:i + few])
+                if then and start + batch >= len(inputs):
+                    then(site, sums[site] / count[site])
             backbone.visit(reader, piece, sites, see)
         if bar is not None:
             bar.update(min(batch, len(inputs) - start))
@@ -144,21 +149,30 @@ def m_ties(backbone: Backbone, base: State, experts: Sequence[State], inputs, ke
            reading: str = "paper", layers: str = "*", batch: int | None = None, bar=None) -> tuple[State, dict[str, Tensor]]:
     """M-TIES from unlabelled `inputs`: the merged state, and the keep rates it used.
 
-    `reading` names one of `VARIANTS`. A synchronised one scores site after site, each in the network merged so far: the
-    pass for the k-th site runs k - 1 merged layers and q experts' layers. Raises `ValueError` for settings out of range.
+    `reading` names one of `VARIANTS`. A synchronised one scores each site in the network merged so far. If all inputs fit one
+    batch (by default `ONE_PASS`), a single pass does it: it merges each layer when it comes to it. Otherwise each site takes
+    a pass of its own, through the layers before it. Raises `ValueError` for settings out of range.
     """
     how = variant(reading)
     check_rates(keep, spread)
     sites = pick_sites(backbone, layers)
-    options = {"measure": how.measure, "activation": how.activation, "batch": batch, "bar": bar}
+    options = {"measure": how.measure, "activation": how.activation, "bar": bar}
     settings = {"keep": keep, "scale": scale, "increment": how.increment, "biases": how.biases}
     if not how.synchronised:
-        rates = rates_of(backbone, node_scores(backbone, base, experts, inputs, sites=sites, **options), keep, spread)
+        scores = node_scores(backbone, base, experts, inputs, sites=sites, batch=batch, **options)
+        rates = rates_of(backbone, scores, keep, spread)
         return merge.m_ties(base, experts, rates, **settings), rates
     merged, rates = merge.m_ties(base, experts, {}, **settings), {}
-    for site in sites:
-        found = rates_of(backbone, node_scores(backbone, merged, experts, inputs, sites=[site], **options), keep, spread)
-        own = [key for key in base if key.startswith(f"{site}.")]
-        merged |= merge.m_ties({key: base[key] for key in own}, [{key: e[key] for key in own} for e in experts], found, **settings)
-        rates |= found
+    batch = batch or max(backbone.batch, ONE_PASS)
+
+    def settle(site, score):
+        found = rates_of(backbone, {site: score}, keep, spread)
+        own = [key for key, value in base.items() if key.startswith(f"{site}.") and value.is_floating_point()]
+        layer = merge.m_ties({key: base[key] for key in own}, [{key: e[key] for key in own} for e in experts], found, **settings)
+        for key, value in layer.items():
+            merged[key].copy_(value)
+        rates.update(found)
+
+    for together in [sites] if len(inputs) <= batch else [[site] for site in sites]:
+        node_scores(backbone, merged, experts, inputs, sites=together, batch=batch, then=settle, **options)
     return merged, rates

@@ -4,17 +4,17 @@ A *spec* is a TOML file that names a rule, its settings, and models. The models 
 it is made, and a record of what went in (`merge.json`) lies beside it. `python -m mergehelpers merge` is the command for it.
 """
 
-import difflib
 import inspect
 import json
 import math
 import os
 import re
 import shutil
-import tomllib
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -24,22 +24,14 @@ from tqdm import tqdm
 import mergehelpers
 from mergehelpers import merge, stacks, states
 from mergehelpers.suites import sha256
+from mergehelpers.toml import Document
 
 RULES = {name: getattr(merge, name) for name in ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")}
 FIELDS = {"rule": "a text", "base": "a text", "experts": "a list of texts", "settings": "a table", "shard": "a text",
-          "promote": "true or false"}
+          "promote": "true or false", "partial": "true or false"}
 SETTINGS = {"keep": "a number", "scale": "a number", "scope": "a text", "seed": "a whole number", "increment": "a text",
             "elect_signs": "true or false", "rescale": "true or false", "biases": "true or false",
             "weights": "a list of numbers", "rates": "a text"}
-KINDS = {
-    "a text": lambda value: isinstance(value, str),
-    "a number": lambda value: type(value) in (int, float) and math.isfinite(value),
-    "a whole number": lambda value: type(value) is int,
-    "true or false": lambda value: isinstance(value, bool),
-    "a table": lambda value: isinstance(value, dict),
-    "a list of texts": lambda value: isinstance(value, list) and all(map(KINDS["a text"], value)),
-    "a list of numbers": lambda value: isinstance(value, list) and all(map(KINDS["a number"], value)),
-}
 UNITS = {"MB": 10**6, "GB": 10**9}
 CODES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
          torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
@@ -48,18 +40,22 @@ WEIGHTS, RECORD = "model.safetensors", "merge.json"
 
 @dataclass(frozen=True)
 class Job:
-    """A spec whose fields and models were checked, and what it names: files by source, states, and the files to be written."""
+    """A spec whose fields and models were checked, and what it names: files by source, states, and the files to be written.
+
+    `rest` holds tensors of the base that no expert has.
+    """
 
     spec: dict
     settings: dict
     files: dict[str, list[Path]]
     models: list[Mapping[str, Tensor]]
+    rest: dict[str, Tensor]
     shards: list["Shard"]
 
     def merged(self) -> Iterable[tuple[str, Tensor]]:
-        """The merged tensors, one after the other. Settings out of range raise `ValueError` at once."""
+        """The merged tensors, one after the other, and the rest. Settings out of range raise `ValueError` at once."""
         models = (self.models[0], self.models[1:]) if "base" in self.spec else (self.models,)
-        return RULES[self.spec["rule"]].stream(*models, **self.settings)
+        return chain(RULES[self.spec["rule"]].stream(*models, **self.settings), self.rest.items())
 
     def report(self) -> str:
         """What the merge will read, write and need, as lines of text."""
@@ -71,6 +67,7 @@ class Job:
             f"rule     {self.spec['rule']} " + ", ".join(f"{k} = {v!r}" for k, v in self.spec.get("settings", {}).items()),
             *(f"model    {source}" for source in self.files),
             f"tensors  {len(first)}, of which {len(floats)} merge: {sum(v.numel() for v in floats):,} entries, {', '.join(types)}",
+            *([f"kept     {len(self.rest)} tensors of the base that no expert has"] if self.rest else []),
             f"read     {inputs / 1e9:.2f} GB in {sum(map(len, self.files.values()))} files, mapped into memory",
             f"write    {sum(shard.size for shard in self.shards) / 1e9:.2f} GB in {len(self.shards)} files",
             f"memory   {self.memory() / 1e9:.2f} GB beside mapped files"])
@@ -89,37 +86,40 @@ def read(path: str | Path) -> Job:
 
     Raises one `ValueError` or `FileNotFoundError` that names what is wrong with the spec or with the models.
     """
-    path = Path(path)
-    try:
-        spec = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}") from error
-    _check(str(path), spec, FIELDS, {"rule", "experts"})
+    document = Document(path)
+    spec, folder = document.content, document.path.parent
+    document.check(spec, "", FIELDS, ("rule", "experts"))
     rule, settings = spec["rule"], dict(spec.get("settings", {}))
     if rule not in RULES:
-        raise ValueError(f"{path}: rule is {rule!r}; allowed: {', '.join(RULES)}")
+        document.fail(f"rule is {rule!r}; allowed: {', '.join(RULES)}", "", "rule")
     parameters = inspect.signature(RULES[rule]).parameters
     if ("base" in parameters) != ("base" in spec):
-        raise ValueError(f"{path}: the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"))
+        document.fail(f"the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"), "", "rule")
     taken = {name: parameter for name, parameter in parameters.items() if name in SETTINGS}
-    _check(f"{path}, [settings] of {rule}", settings, {name: SETTINGS[name] for name in taken},
-           {name for name, parameter in taken.items() if parameter.default is parameter.empty})
+    document.check(settings, "settings", {name: SETTINGS[name] for name in taken},
+                   [name for name, parameter in taken.items() if parameter.default is parameter.empty])
     if not spec["experts"]:
-        raise ValueError(f"{path}: experts names no model")
+        document.fail("experts names no model", "", "experts")
+    if spec.get("partial") and "base" not in spec:
+        document.fail(f"partial needs a base, and the rule {rule} takes none", "", "partial")
+    limit = _size(spec["shard"], document) if "shard" in spec else math.inf
 
     def place(name):
-        beside = path.parent / Path(name).expanduser()
+        beside = folder / Path(name).expanduser()
         return beside if beside.exists() or beside.suffix in states.SAFE + states.PICKLED else name.removeprefix("hub:")
 
     sources = [*([spec["base"]] if "base" in spec else []), *spec["experts"]]
     files = {source: states.files(place(source)) for source in sources}
-    models = [states.load(place(source)) for source in sources]
+    models, rest = [states.load(place(source)) for source in sources], {}
+    if spec.get("partial"):
+        rest = {name: value for name, value in models[0].items() if not any(name in expert for expert in models[1:])}
+        models[0] = {name: value for name, value in models[0].items() if name not in rest}
     if "rates" in settings:
         files[settings["rates"]] = states.files(place(settings["rates"]))
         settings["rates"] = states.load(place(settings["rates"]))
     models = states.promoted(models) if spec.get("promote") else models
     states.check_compatible(models, sources, values=False)
-    job = Job(spec, settings, files, models, shards(models[0], _size(path, spec.get("shard"))))
+    job = Job(spec, settings, files, models, rest, shards(ChainMap(models[0], rest), limit))
     job.merged()  # refuses settings out of range; nothing is read or computed before the first tensor is asked for
     return job
 
@@ -137,7 +137,7 @@ def run(job: Job, out: str | Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        write(tqdm(job.merged(), "merge", len(job.models[0]), unit="tensor", leave=False, disable=None), job.shards, part)
+        write(tqdm(job.merged(), "merge", len(job.models[0]) + len(job.rest), unit="tensor", leave=False, disable=None), job.shards, part)
         first, (weights, *_) = next(iter(job.files.items()))
         for pattern in states.BESIDE if Path(first).suffix not in states.SAFE + states.PICKLED else ():
             for file in weights.parent.glob(pattern):
@@ -214,22 +214,8 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
         (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _check(where, table, kinds, needed):
-    for name, value in table.items():
-        if name not in kinds:
-            close = difflib.get_close_matches(name, kinds, 1)
-            hint = f"; did you mean {close[0]}?" if close else f"; allowed: {', '.join(kinds)}"
-            raise ValueError(f"{where}: unknown {name}{hint}")
-        if not KINDS[kinds[name]](value):
-            raise ValueError(f"{where}: {name} is {value!r}; it must be {kinds[name]}")
-    if missing := needed - table.keys():
-        raise ValueError(f"{where}: {', '.join(sorted(missing))} missing")
-
-
-def _size(path, text):
-    if text is None:
-        return math.inf
+def _size(text, document):
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB)", text)
     if not match or float(match[1]) == 0:
-        raise ValueError(f"{path}: shard is {text!r}; it must be a size such as '500 MB' or '5 GB'")
+        document.fail(f"shard is {text!r}; it must be a size such as '500 MB' or '5 GB'", "", "shard")
     return float(match[1]) * UNITS[match[2]]

@@ -225,7 +225,9 @@ def test_the_bar_counts_inputs():
     mties.node_scores(backbone, base, experts, inputs, batch=3, bar=bar)
     assert steps == [3, 3, 1]
     mties.m_ties(backbone, base, experts, inputs, 0.5, 0.1, bar=bar)
-    assert steps == [3, 3, 1, 7, 7]
+    assert steps == [3, 3, 1, 7]
+    mties.m_ties(backbone, base, experts, inputs, 0.5, 0.1, batch=4, bar=bar)
+    assert steps == [3, 3, 1, 7] + [4, 3] * 2
 
 
 def test_identical_experts_have_no_loss():
@@ -502,14 +504,14 @@ def test_an_unknown_reading_or_site_is_refused_with_those_there_are():
 # The cost
 
 
-def evaluations(q, layers):
+def evaluations(q, layers, batch=None):
     """How often each linear layer of a perceptron of five computes while the paper's reading scores these sites."""
     backbone = perceptron(2, 3, 3, 3, 3, 2)
     base, experts, inputs = task(backbone, count=q)
     runs = []
     for site in ("0", "2", "4", "6", "8"):
         backbone.module.get_submodule(site).register_forward_hook(lambda *_, site=site: runs.append(site))
-    mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4, layers=layers)
+    mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4, layers=layers, batch=batch)
     return [runs.count(site) for site in ("0", "2", "4", "6", "8")]
 
 
@@ -519,5 +521,12 @@ def test_the_kth_pass_runs_each_earlier_layer_once_and_its_own_once_an_expert(k,
     assert counts == [1] * (k - 1) + [q] + [0] * (5 - k) and sum(counts) == k - 1 + q
 
 
-def test_the_passes_for_all_sites_add_up():
-    assert evaluations(3, layers="*") == [3 + later for later in (3, 2, 1, 0)] + [0]
+def test_one_batch_takes_one_pass_and_several_take_one_for_each_site():
+    assert evaluations(3, layers="*") == [3 + 1] * 3 + [3, 0]
+    assert evaluations(3, layers="*", batch=4) == [2 * (3 + later) for later in (3, 2, 1, 0)] + [0]
+
+
+def test_one_pass_and_one_for_each_site_merge_alike(made):
+    one, several = (mties.m_ties(made.backbone, made.state, made.experts, made.inputs, 0.5, 0.4, batch=batch) for batch in (None, 2))
+    for found, expected in zip(one, several):
+        close(found, expected)

@@ -145,28 +145,48 @@ def test_the_record_names_the_spec_the_versions_and_the_hash_of_every_input(tmp_
     assert record["torch"] == torch.__version__ and record["mergehelpers"]
 
 
+@pytest.mark.parametrize("top", ["partial = true", "partial = true\npromote = true"])
+def test_what_no_expert_has_stays_as_in_the_base_and_counts_for_nothing(tmp_path, top):
+    """An expert that is a part of its base, such as a tower of CLIP: the threshold is that of the part."""
+    path = spec(tmp_path, top=top)
+    rest = {"text.weight": torch.full((40, 2), 3.0), "text.ids": torch.arange(4)}
+    save_file(BASE | rest, tmp_path / "base" / "model.safetensors")
+    job = stream.read(path)
+    assert "kept     2 tensors of the base that no expert has" in job.report()
+    stream.run(job, tmp_path / "out")
+    same(states.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7) | rest)
+    lacking = {name: value for name, value in EXPERTS[1].items() if name != "n"}
+    save_file(lacking, tmp_path / "expert1" / "model.safetensors")
+    with pytest.raises(ValueError, match="expert1 lacks n"):
+        stream.read(path)
+    save_file(EXPERTS[1] | {"more": torch.zeros(1)}, tmp_path / "expert1" / "model.safetensors")
+    with pytest.raises(ValueError, match="expert1 has an extra more"):
+        stream.read(path)
+
+
 # What is refused, before anything is written
 
 BAD = {
     "toml": (lambda f: (f / "spec.toml").write_text("rule = "), "spec.toml is not valid TOML"),
     "rule": (lambda f: spec(f, "tie"), "rule is 'tie'; allowed: average, task_arithmetic, ties"),
-    "field": (lambda f: spec(f, top='shards = "1 GB"'), "unknown shards; did you mean shard"),
-    "strange field": (lambda f: spec(f, top="x = 1"), "unknown x; allowed: rule, base, experts"),
+    "field": (lambda f: spec(f, top='shards = "1 GB"'), "spec.toml, line 4: unknown field 'shards' in the top level; did you mean 'shard'"),
+    "strange field": (lambda f: spec(f, top="x = 1"), "unknown field 'x' in the top level; allowed: rule, base, experts"),
     "no experts": (lambda f: spec(f, count=0), "experts names no model"),
-    "kind": (lambda f: spec(f, top="promote = 1"), "promote is 1; it must be true or false"),
+    "kind": (lambda f: spec(f, top="promote = 1"), "promote in the top level must be true or false, got 1"),
     "no base": (lambda f: spec(f, base=""), "the rule ties needs a base"),
     "a base": (lambda f: spec(f, "average", ""), "the rule average takes no base"),
-    "setting": (lambda f: spec(f, settings="keep = 0.1\nscale = 1\nkeeps = 3"), r"\[settings\] of ties: unknown keeps; did you mean keep"),
-    "setting of another rule": (lambda f: spec(f, "task_arithmetic", "scale = 1\nseed = 3"), "unknown seed; allowed: scale"),
-    "missing": (lambda f: spec(f, "dare", "scale = 1"), "keep, seed missing"),
-    "setting's kind": (lambda f: spec(f, settings='keep = "0.1"\nscale = 1'), "keep is '0.1'; it must be a number"),
-    "not finite": (lambda f: spec(f, settings="keep = 0.1\nscale = nan"), "scale is nan; it must be a number"),
-    "a truth for a number": (lambda f: spec(f, settings="keep = 0.1\nscale = true"), "scale is True; it must be a number"),
+    "setting": (lambda f: spec(f, settings="keep = 0.1\nscale = 1\nkeeps = 3"), r"line 8: unknown field 'keeps' in \[settings\]; did you mean 'keep'"),
+    "setting of another rule": (lambda f: spec(f, "task_arithmetic", "scale = 1\nseed = 3"), "unknown field 'seed' in .settings.; allowed: scale"),
+    "missing": (lambda f: spec(f, "dare", "scale = 1"), r"line 5: \[settings\] lacks the field 'keep'"),
+    "setting's kind": (lambda f: spec(f, settings='keep = "0.1"\nscale = 1'), "keep in .settings. must be a number, got '0.1'"),
+    "not finite": (lambda f: spec(f, settings="keep = 0.1\nscale = nan"), "scale in .settings. must be a number, got nan"),
+    "a truth for a number": (lambda f: spec(f, settings="keep = 0.1\nscale = true"), "scale in .settings. must be a number, got True"),
     "range": (lambda f: spec(f, settings="keep = 1.5\nscale = 1"), "keep is 1.5; allowed: above 0, at most 1"),
     "scope": (lambda f: spec(f, settings='keep = 0.5\nscale = 1\nscope = "row"'), "scope is 'row'"),
     "weights": (lambda f: spec(f, "average", "weights = [0.5, 0.5]", base=""), "one weight for each of 3 models"),
-    "a text among weights": (lambda f: spec(f, "average", 'weights = ["a"]', base=""), "it must be a list of numbers"),
-    "shard": (lambda f: spec(f, top='shard = "1 kB"'), "shard is '1 kB'; it must be a size such as"),
+    "a text among weights": (lambda f: spec(f, "average", 'weights = ["a"]', base=""), "weights in .settings. must be a list of numbers, got .'a'."),
+    "shard": (lambda f: spec(f, top='shard = "1 kB"'), "line 4: shard is '1 kB'; it must be a size such as"),
+    "partial": (lambda f: spec(f, "average", "", "partial = true", base=""), "partial needs a base, and the rule average takes none"),
     "no shard": (lambda f: spec(f, top='shard = "0 GB"'), "shard is '0 GB'"),
 }
 

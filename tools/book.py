@@ -73,9 +73,12 @@ def this_run(path: Path, folder: Path) -> str:
 def _execute_one(source: Path, unfinished: Path, folder: Path, root: Path, params: str, alone: bool) -> None:
     tqdm.write(f"Executing {source.relative_to(root)}")
     command = [sys.executable, "-m", "papermill", source, unfinished / source.name, "--kernel", "python3", "--cwd", source.parent]
-    quiet = [] if alone else ["--no-progress-bar", "--log-level", "ERROR"]
+    # Two bars would write over each other, so a page among others shows what it writes only if it fails.
+    quiet = {} if alone else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     threads = {} if alone else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
-    if subprocess.run([*command, *quiet, *shlex.split(params)], cwd=root, env=threads | os.environ).returncode:
+    run = subprocess.run([*command, *shlex.split(params)], cwd=root, env=threads | os.environ, **quiet)
+    if run.returncode:
+        tqdm.write(run.stdout or "", file=sys.stderr)
         raise BookError(f"{source.name} did not run to its end: see the error above")
     os.replace(unfinished / source.name, folder / source.name)
 
