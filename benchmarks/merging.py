@@ -1,7 +1,8 @@
-"""Time and peak memory of merging models of ViT-B/32 size, from files to a file: ours and that of other tools.
+"""Time and peak memory of merging models from files to a file: ours and that of other tools.
 
-`python benchmarks/merging.py` makes the models, runs each contender in a process of its own, several times in turn, and writes
-`book/benchmarks.md`. Contenders whose package is not installed are left out. Nothing else should run meanwhile.
+`python benchmarks/merging.py` makes visual towers of ViT-B/32 with random weights, runs each contender in a process of its own, several
+times in turn, and writes `book/benchmarks/ViT-B-32-float32.md`; other sizes and precisions go to other files there. Contenders whose
+package is not installed are left out. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +24,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from mergehelpers import mties, states, stream
+from mergehelpers import merge, mloss, mties, states, stream
 from mergehelpers.backbones import OpenClipVision
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,17 +34,18 @@ SLOW = 30  # seconds
 FLOOR, GLOBAL, TENSOR = "average", "TIES", "TIES per tensor"
 
 
-def make(work, count):
-    """Visual towers of ViT-B/32 with random weights: a base, and experts a small step away; keep rates for all MLPs."""
-    backbone = OpenClipVision(model="ViT-B-32")
+def make(work, count, model, dtype):
+    """Visual towers with random weights: a base, and experts a small step away; keep rates for all MLPs."""
+    backbone = OpenClipVision(model=model)
     shapes = {name: value.shape for name, value in backbone.names().items()}
-    base = {name: 0.02 * torch.randn(shape, generator=torch.Generator().manual_seed(0)) for name, shape in shapes.items()}
-    for i, folder in enumerate(folders(work, count)):
+    for i, folder in enumerate(tqdm(folders(work, count), desc="models")):
         if not (folder / WEIGHTS).exists():
             folder.mkdir(parents=True, exist_ok=True)
-            g = torch.Generator().manual_seed(i)
-            noise = {name: 1e-3 * torch.randn(shape, generator=g) for name, shape in shapes.items()}
-            states.save({name: value + noise[name] if i else value for name, value in base.items()}, folder / WEIGHTS, {"format": "pt"})
+            first, own = (torch.Generator().manual_seed(seed) for seed in (0, i))
+            drawn = {name: (0.02 * torch.randn(shape, generator=first), 1e-3 * torch.randn(shape, generator=own))
+                     for name, shape in shapes.items()}
+            states.save({name: (value + noise if i else value).to(dtype) for name, (value, noise) in drawn.items()},
+                        folder / WEIGHTS, {"format": "pt"})
     g = torch.Generator().manual_seed(0)
     states.save({backbone.weight_name(site): KEEP - SPREAD * torch.rand(shapes[backbone.weight_name(site)][:1], generator=g)
                  for site in backbone.sites()}, work / RATES)
@@ -63,7 +66,7 @@ def ours(rule, base=True, **settings):
                         + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
         start = time.perf_counter()
         job = stream.read(spec)
-        stream.write(job.merged(), [stream.Shard(out.name, s.header, s.places, s.size) for s in job.shards], out.parent)
+        stream.write(job.merged(), [replace(shard, name=out.name) for shard in job.shards], out.parent)
         return {"seconds": time.perf_counter() - start}
     return run
 
@@ -130,24 +133,32 @@ def fusion_bench(work, count, out):
     return {"seconds": time.perf_counter() - start}
 
 
-def m_ties(reading):
+def timed(owner, name, spent, part):
+    """From now on, the function `owner.name` adds the seconds it takes to `spent[part]`."""
+    function = getattr(owner, name)
+
+    def timing(*args, **kwargs):
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent[part] = spent.get(part, 0) + time.perf_counter() - start
+
+    setattr(owner, name, timing)
+
+
+def m_ties(reading, images=128):
     def run(work, count, out):
-        backbone = OpenClipVision(model="ViT-B-32")
+        backbone, spent = OpenClipVision(model=work.name.rpartition("-")[0]), {}
         base, *experts = [states.load(folder / WEIGHTS) for folder in folders(work, count)]
-        images = torch.randint(0, 256, (INPUTS, 224, 224, 3), generator=torch.Generator().manual_seed(0)).byte().numpy()
-        timed = {}
-        scores = mties.node_scores
-
-        def timing(*args, **kwargs):
-            start = time.perf_counter()
-            found = scores(*args, **kwargs)
-            timed["forward passes"] = timed.get("forward passes", 0) + time.perf_counter() - start
-            return found
-
-        mties.node_scores, start = timing, time.perf_counter()
-        merged, _ = mties.m_ties(backbone, base, experts, images, KEEP, SPREAD, SCALE, reading, batch=INPUTS)
+        inputs = torch.randint(0, 256, (images, 224, 224, 3), generator=torch.Generator().manual_seed(0)).byte().numpy()
+        timed(backbone, "at_site", spent, "experts' layers")
+        timed(mloss, "discrepancy", spent, "gaps")
+        timed(merge, "m_ties", spent, "merge")
+        start = time.perf_counter()
+        merged, _ = mties.m_ties(backbone, base, experts, inputs, KEEP, SPREAD, SCALE, reading, batch=images)
         save_file(merged, out)
-        return {"seconds": time.perf_counter() - start} | timed
+        return {"seconds": time.perf_counter() - start, "parts": spent}
     return run
 
 
@@ -161,6 +172,7 @@ CONTENDERS = {
     "M-TIES, rates given": (ours("m_ties", keep=KEEP, scale=SCALE, rates=RATES), None, None),
     "M-TIES, released": (m_ties("released"), None, None),
     "M-TIES, paper": (m_ties("paper"), None, None),
+    "M-TIES, released, 16 images": (m_ties("released", 16), None, None),
     "hashes of the inputs": (hashes, None, None),
     "a loop over tensors": (loop, None, TENSOR),
     "peft": (peft, "peft", TENSOR),
@@ -190,7 +202,7 @@ def measured(name, count, work):
         with open(folder / WEIGHTS, "rb") as file:
             while file.read(2**24):
                 pass
-    command = [sys.executable, __file__, "--work", str(work), "--models", str(count), "--one", name]
+    command = [sys.executable, __file__, "--work", str(work), "--experts", str(count), "--one", name]
     with open(work / "answer", "w+") as answer, open(work / "log", "w+") as log:
         process, peaks = subprocess.Popen(command, stdout=answer, stderr=log, preexec_fn=limit), [0.0, 0.0]
         while process.poll() is None:
@@ -213,26 +225,39 @@ def differing(work, ours, theirs):
 
 
 def spread(values):
-    """The median, and the range where there are several."""
-    middle = f"{statistics.median(values):.1f}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):.1f} to {max(values):.1f})"
+    """The median, and the range where there are several that differ."""
+    middle, low, high = (f"{value:.1f}" for value in (statistics.median(values), min(values), max(values)))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def ratios(rows, key, floor):
+    return spread([run["seconds"] / other["seconds"] for run, other in zip(rows[key], rows[floor, key[1]])])
 
 
 def table(rows):
     """Results as Markdown: `rows[name, count]` lists the runs of a contender with so many experts."""
-    lines = ["| Contender | Experts | Seconds | × average | × TIES | Memory beside mapped files | In all | Entries unlike ours |",
-             "|---|---|---|---|---|---|---|---|"]
+    lines = ["| Contender | Experts | Seconds | × average | × TIES | Memory, GB | Unlike ours |", "|---|---|---|---|---|---|---|"]
     for (name, count), runs in rows.items():
-        cells = [name, str(count)]
         if None in runs:
-            cells += ["ran out of memory", *[""] * 5]
+            cells = ["out of memory", *[""] * 4]
         else:
-            cells += [spread([run["seconds"] for run in runs])]
-            cells += [spread([run["seconds"] / other["seconds"] for run, other in zip(runs, rows[floor, count])]) for floor in (FLOOR, GLOBAL)]
-            cells += [f"{max(run[key] for run in runs):.2f} GB" if key in runs[0] else "" for key in ("anonymous", "total")]
-            cells += [f"{runs[0]['unlike']:.4%}" if "unlike" in runs[0] else ""]
-        lines.append(f"| {' | '.join(cells)} |")
+            cells = [spread([run["seconds"] for run in runs]), *(ratios(rows, (name, count), floor) for floor in (FLOOR, GLOBAL)),
+                     " / ".join(f"{max(run[key] for run in runs):.2f}" for key in ("anonymous", "total")),
+                     f"{runs[0]['unlike']:.4%}" if "unlike" in runs[0] else ""]
+        lines.append(f"| {' | '.join([name, str(count), *cells])} |")
     return "\n".join(lines)
+
+
+def breakdown(rows):
+    """The parts of M-TIES in seconds, as Markdown; what is left to the network's own pass, and to reading and writing."""
+    parts = ("experts' layers", "gaps", "merge")
+    lines = [f"| Seconds of M-TIES | Experts | {' | '.join(parts)} | the rest | in all |", "|---|---|---|---|---|---|---|"]
+    for (name, count), runs in rows.items():
+        if runs[0] and "parts" in runs[0]:
+            spent = [statistics.median(run["parts"][part] for run in runs) for part in parts]
+            whole = statistics.median(run["seconds"] for run in runs)
+            lines.append(f"| {name} | {count} | {' | '.join(f'{value:.1f}' for value in (*spent, whole - sum(spent), whole))} |")
+    return "\n".join(lines) + "\n\n" if len(lines) > 2 else ""
 
 
 def machine(names):
@@ -246,36 +271,40 @@ def machine(names):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=int, nargs="+", default=[4, 8], help="numbers of experts")
+    parser.add_argument("--experts", type=int, nargs="+", default=[2, 4, 8], help="numbers of experts")
+    parser.add_argument("--model", default="ViT-B-32", help="a model of open_clip, for its visual tower")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--rounds", type=int, default=3, help=f"how often everything runs that takes less than {SLOW} seconds")
-    parser.add_argument("--work", type=Path, default=ROOT / "_build" / "benchmarks", help="folder for models and outputs, 7 GB")
+    parser.add_argument("--work", type=Path, default=ROOT / "_build" / "benchmarks", help="folder for models and outputs, 7 GB or more")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="contenders beside the average and TIES")
-    parser.add_argument("--out", type=Path, default=ROOT / "book" / "benchmarks.md")
     parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         run, *_ = CONTENDERS[options.one]
-        print(json.dumps(run(options.work, options.models[0], options.work / f"{options.one}.safetensors")))
+        print(json.dumps(run(options.work, options.experts[0], options.work / f"{options.one}.safetensors")))
         return
-    make(options.work, max(options.models))
-    wanted = {name: contender for name, contender in CONTENDERS.items() if name in (FLOOR, GLOBAL, *options.only)}
+    title = f"{options.model}-{options.dtype}"
+    work = options.work / title
+    make(work, max(options.experts), options.model, getattr(torch, options.dtype))
+    compared = {CONTENDERS[name][2] for name in options.only}
+    wanted = {name: contender for name, contender in CONTENDERS.items() if name in {FLOOR, GLOBAL, *options.only, *compared}}
     rows = {}
-    for number, count in tqdm([(number, count) for number in range(options.rounds) for count in options.models]):
+    for number, count in tqdm([(number, count) for number in range(options.rounds) for count in options.experts], desc="rounds"):
         for name, (_, package, other) in wanted.items():
             before = rows.setdefault((name, count), [])
             if package and not find_spec(package) or None in before or before and before[0]["seconds"] > SLOW:
                 continue
-            found = measured(name, count, options.work)
+            found = measured(name, count, work)
             before.append(found)
             tqdm.write(f"{name}, {count}: {found}")
             if found and other and number == 0:
-                found["unlike"] = differing(options.work, other, name)
-            if found and "forward passes" in found:
-                rows.setdefault((f"{name}: its forward passes", count), []).append({"seconds": found["forward passes"]})
-    rows = {key: runs for key, runs in rows.items() if runs}
-    ran = dict.fromkeys(name for name, _ in rows)
-    options.out.write_text(f"{table(rows)}\n\n{machine(ran)}. {options.rounds} rounds; what takes more than {SLOW} seconds ran once.\n",
-                           encoding="utf-8")
+                found["unlike"] = differing(work, other, name)
+    rows = {(name, count): rows[name, count] for name in wanted for count in options.experts if rows[name, count]}
+    ran = machine(dict.fromkeys(name for name, _ in rows))
+    text = f"{table(rows)}\n\n{breakdown(rows)}{title}; {ran}. {options.rounds} rounds; what takes more than {SLOW} seconds ran once.\n"
+    out = ROOT / "book" / "benchmarks" / f"{title}.md"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

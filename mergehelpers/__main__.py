@@ -1,23 +1,33 @@
 """`python -m mergehelpers merge SPEC OUT`: merge models from files to files."""
 
 import argparse
+import signal
 import sys
 
-from mergehelpers import stream
 
-parser = argparse.ArgumentParser(prog="python -m mergehelpers", description=__doc__)
-commands = parser.add_subparsers(required=True)
-merge = commands.add_parser("merge", help="merge the models that a spec names into a new folder")
-merge.add_argument("spec", help="a TOML file: rule, base, experts, [settings]")
-merge.add_argument("out", help="the folder to be made")
-merge.add_argument("--dry-run", action="store_true", help="check everything but the values, and say what the merge will need")
-arguments = parser.parse_args()
-try:
-    job = stream.read(arguments.spec)
-    print(job.report())
-    if not arguments.dry_run:
-        stream.run(job, arguments.out)
-except (OSError, ValueError) as error:
-    sys.exit(f"{type(error).__name__}: {error}")
-except KeyboardInterrupt:
-    sys.exit("\ninterrupted; nothing was written")
+def main() -> None:
+    """Parse the command line, report, merge; errors and interrupts end in one line."""
+    parser = argparse.ArgumentParser(prog="python -m mergehelpers", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    merge = commands.add_parser("merge", help="merge the models that a spec names into a new folder")
+    merge.add_argument("spec", help="a TOML file: rule, base, experts, [settings]")
+    merge.add_argument("out", help="the folder to be made")
+    merge.add_argument("--dry-run", action="store_true", help="check everything but the values, and say what the merge will need")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it, and what was begun must be deleted then too
+    try:
+        from mergehelpers import stream  # takes seconds, in which one may press Ctrl-C
+
+        stream.place(options.out)
+        job = stream.read(options.spec)
+        print(job.report())
+        if not options.dry_run:
+            stream.run(job, options.out)
+    except (OSError, ValueError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; nothing was written")
+
+
+if __name__ == "__main__":
+    main()

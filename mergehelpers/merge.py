@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mergehelpers import states
-from mergehelpers.stacks import Pairs, Stack, Stacks, ascending, by_tensor, joined, kth_largest, streamed, working
+from mergehelpers.stacks import Pairs, Stack, Stacks, ascending, by_tensor, joined, kth_largest, streamed, widest
 from mergehelpers.states import State
 
 SCOPES = ("global", "tensor")
@@ -70,8 +70,8 @@ def dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], ke
     """
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
-    combine = disjoint_mean if elect_signs else lambda stack: stack.sum(0)
-    return by_tensor(Stacks(base, experts), lambda stack: map(combine, dropped(stack, keep, generator, rescale)), scale)
+    increment = disjoint_mean if elect_signs else lambda stack: stack.sum(0)
+    return by_tensor(Stacks(base, experts), lambda stack: map(increment, dropped(stack, keep, generator, rescale)), scale)
 
 
 @streamed
@@ -84,9 +84,9 @@ def m_ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], 
     what agrees, or `weighted`, line 22 of the algorithm with weights 1/q. Without rates it is TIES per tensor.
     """
     check_keep(keep)
-    combine = increments(increment)
-    return by_tensor(Stacks(base, experts), lambda stack: map(combine, trimmed(stack, keep)), scale,
-                      rates, lambda stack, rate: map(combine, trimmed(stack, rate)), biases)
+    merged = increments(increment)
+    return by_tensor(Stacks(base, experts), lambda stack: map(merged, trimmed(stack, keep)), scale,
+                     rates, lambda stack, rate: map(merged, trimmed(stack, rate)), biases)
 
 
 @streamed
@@ -96,7 +96,7 @@ def m_dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], 
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
     return by_tensor(Stacks(base, experts), lambda stack: map(disjoint_mean, dropped(stack, keep, generator)), scale,
-                      rates, lambda stack, rate: map(disjoint_mean, dropped(stack, rate.unsqueeze(1), generator)))
+                     rates, lambda stack, rate: map(disjoint_mean, dropped(stack, rate.unsqueeze(1), generator)))
 
 
 def vectors_stacked(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> State:
@@ -226,11 +226,12 @@ def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
     model is trimmed by itself.
     """
     if not isinstance(keep, Tensor):
-        return cut(stack, kth_largest([working(stack)], count_kept(keep, stack.shape[1]), stack.shape[1]))
+        size = stack.shape[1]
+        return cut(stack, kth_largest([stack.to(widest([stack]))], count_kept(keep, size), size)) if size else stack
     size = stack.shape[-1]
     kept = (keep * size).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
     magnitude = stack.abs()
-    threshold = ascending(working(magnitude)).gather(-1, (size - kept).clamp(max=size - 1))
+    threshold = ascending(magnitude.to(widest([stack]))).gather(-1, (size - kept).clamp(max=size - 1))
     return stack * ((magnitude >= threshold) & (kept > 0))
 
 

@@ -79,8 +79,7 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
     `then(site, scores)` is called before the reader goes on, and may change the reader's weights in place. Raises
     `ValueError` for no inputs, or an unknown site.
     """
-    if len(inputs) == 0:
-        raise ValueError("M-Loss needs unlabelled inputs; there are none")
+    check_inputs(inputs)
     sites = pick_sites(backbone) if sites is None else list(sites)
     if unknown := set(sites) - set(backbone.sites()):
         raise ValueError(f"no site {', '.join(sorted(unknown))}; there are {', '.join(backbone.sites())}")
@@ -92,6 +91,10 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
         sums[site] = sums.get(site, 0) + loss.to(devices.widest_float(loss.device)).sum(0)
         count[site] += len(loss)
 
+    def done(site):
+        if then and start + batch >= len(inputs):
+            then(site, sums[site] / count[site])
+
     batch = batch or backbone.batch
     for start in range(0, len(inputs), batch):
         piece = backbone.prepare(inputs[start:start + batch])
@@ -100,14 +103,14 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
             for i, site in enumerate(sites):
                 h = torch.stack([records[i][1] for records in own])
                 add(site, h, backbone.token_mask(piece, h[0]))
+                done(site)
         else:
             def see(site, x):
                 mask, few = backbone.token_mask(piece, x), max(1, AT_ONCE // x[0].numel())
                 for i in range(0, len(x), few):
                     h = torch.stack([backbone.at_site(site, expert, x[i:i + few]) for expert in experts])
                     add(site, h, None if mask is None else mask[i:i + few])
-                if then and start + batch >= len(inputs):
-                    then(site, sums[site] / count[site])
+                done(site)
             backbone.visit(reader, piece, sites, see)
         if bar is not None:
             bar.update(min(batch, len(inputs) - start))
@@ -125,6 +128,12 @@ def ranks(scores: Tensor) -> Tensor:
     below = (values.unsqueeze(0) < values.unsqueeze(1)).sum(1)
     equal = (values.unsqueeze(0) == values.unsqueeze(1)).sum(1)
     return (below + (equal - 1) / 2).double() / max(len(values) - 1, 1)
+
+
+def check_inputs(inputs) -> None:
+    """Raise `ValueError` if there are no inputs."""
+    if len(inputs) == 0:
+        raise ValueError("M-Loss needs unlabelled inputs; there are none")
 
 
 def check_rates(keep: float, spread: float) -> None:
@@ -151,10 +160,11 @@ def m_ties(backbone: Backbone, base: State, experts: Sequence[State], inputs, ke
 
     `reading` names one of `VARIANTS`. A synchronised one scores each site in the network merged so far. If all inputs fit one
     batch (by default `ONE_PASS`), a single pass does it: it merges each layer when it comes to it. Otherwise each site takes
-    a pass of its own, through the layers before it. Raises `ValueError` for settings out of range.
+    a pass of its own, through the layers before it. Raises `ValueError` for settings out of range, or no inputs.
     """
     how = variant(reading)
     check_rates(keep, spread)
+    check_inputs(inputs)
     sites = pick_sites(backbone, layers)
     options = {"measure": how.measure, "activation": how.activation, "bar": bar}
     settings = {"keep": keep, "scale": scale, "increment": how.increment, "biases": how.biases}

@@ -27,21 +27,21 @@ Pairs = Iterator[tuple[str, Tensor]]
 class Stack:
     """The task vectors of one tensor, as slabs (q, n, …) that are computed anew each time one iterates.
 
-    `base` and `experts` (rows, …) are cut into whole rows; without a base, the slabs are the experts themselves. Slabs of
-    half precision are in float32. Iterating raises `ValueError` at an entry that is NaN or infinite.
+    `base` and `experts` (rows, …) are cut into whole rows; without a base, the slabs are the experts themselves. Slabs are in
+    the widest of their types, at least float32. Iterating raises `ValueError` at an entry that is NaN or infinite.
     """
 
     def __init__(self, name: str, base: Tensor | None, experts: Sequence[Tensor]):
-        self.name, self.entries = name, experts[0].numel()
+        self.name, self.entries, self.dtype = name, experts[0].numel(), widest([base, *experts] if base is not None else experts)
         self.rows = max(1, SLAB // max(1, experts[0].shape[1:].numel()))
         self.base = None if base is None else base.split(self.rows)
         self.experts = [expert.split(self.rows) for expert in experts]
 
     def __iter__(self) -> Iterator[Tensor]:
         for i, parts in enumerate(zip(*self.experts)):
-            slab = torch.stack([working(part) for part in parts])
+            slab = torch.stack([part.to(self.dtype) for part in parts])
             if self.base:
-                slab -= working(self.base[i])
+                slab -= self.base[i].to(self.dtype)
             # The sum of what is not finite is not finite, and much cheaper than to look at every entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
                 who = "expert" if self.base else "model"
@@ -57,7 +57,8 @@ class Stack:
 class Stacks:
     """The stacks of all floating-point tensors of a model, in every slab (q, n), one after the other.
 
-    Raises `ValueError` if the experts do not fit the base.
+    Of tied tensors only the first is among them; `twins` has the names of the others, {name: first}. Raises `ValueError` if
+    the experts do not fit the base.
     """
 
     def __init__(self, base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]):
@@ -66,9 +67,10 @@ class Stacks:
         if not experts:
             raise ValueError("need at least one expert, got none")
         self.base, self.experts = base, experts
-        self.names = [name for name, value in base.items() if value.is_floating_point()]
+        self.twins = {twin: name for name, twin in states.tied(base)}
+        self.names = [name for name, value in base.items() if value.is_floating_point() and name not in self.twins]
         self.entries = sum(base[name].numel() for name in self.names)
-        self.dtype = reduce(torch.promote_types, [base[name].dtype for name in self.names], torch.float32)
+        self.dtype = widest([model[name] for model in (base, *experts) for name in self.names])
 
     def __getitem__(self, name: str) -> Stack:
         return Stack(name, self.base[name].flatten(), [expert[name].flatten() for expert in self.experts])
@@ -78,9 +80,9 @@ class Stacks:
             yield from (slab.to(self.dtype) for slab in self[name])
 
 
-def working(tensor: Tensor) -> Tensor:
-    """The tensor in the precision that rules work in: at least float32."""
-    return tensor.float() if tensor.element_size() < 4 else tensor
+def widest(tensors: Sequence[Tensor]) -> torch.dtype:
+    """The type that holds all of these tensors, at least float32."""
+    return reduce(torch.promote_types, {tensor.dtype for tensor in tensors}, torch.float32)
 
 
 def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
@@ -154,34 +156,42 @@ def by_tensor(stacks: Stacks, rule: Callable[[Stack], Iterable[Tensor]], scale: 
               row_rule: Callable[[Stack, Tensor], Iterable[Tensor]] | None = None, biases: bool = False) -> Pairs:
     """Pairs of base plus `scale` times the increment that `rule(stack)` makes, slab by slab.
 
-    Weights with rates go to `row_rule(stack, rate)` as rows; with `biases` the layer's bias is their last column.
+    Weights with rates go to `row_rule(stack, rate)` as rows; with `biases` the layer's bias is their last column. A tensor
+    tied to an earlier one comes out as that one does.
     """
-    base, rates = stacks.base, rates or {}
+    base, twins, rates = stacks.base, stacks.twins, rates or {}
     check_rates(rates, base)
+    if again := sorted(rates.keys() & twins.keys()):
+        raise ValueError(f"rates name {again[0]}, which is tied to {twins[again[0]]}; give the rates of that")
     weight_of = {bias: name for name in rates if biases and (bias := f"{name.removesuffix('weight')}bias") in base}
     columns = {name: [name, *(bias for bias, weight in weight_of.items() if weight == name)] for name in rates}
 
     def moved(stack, rule, like):
         if stack.frozen():  # often the largest tensor; every rule leaves it alone
             return joined(stack.base, like)
-        return joined((working(own) + scale * added for own, added in zip(stack.base, rule(stack))), like)
+        return joined((own.to(added.dtype) + scale * added for own, added in zip(stack.base, rule(stack))), like)
 
     def rows(name):
         own, *theirs = (_side_by_side([state[c] for c in columns[name]]) for state in (base, *stacks.experts))
         merged = moved(Stack(name, own, theirs), partial(row_rule, rate=rates[name]), own)
         parts = merged.split([base[c][0].numel() for c in columns[name]], 1)
-        return {c: part.reshape(base[c].shape).contiguous() for c, part in zip(columns[name], parts)}
+        return {c: part.reshape(base[c].shape).to(base[c].dtype).contiguous() for c, part in zip(columns[name], parts)}
 
     def pairs():
-        beside = {}
+        beside, firsts = {}, dict.fromkeys(twins.values())
         for key, value in base.items():
             name = weight_of.get(key, key)
-            if name in rates:
+            if key in twins:
+                value = firsts[twins[key]]
+            elif name in rates:
                 if key not in beside:
                     beside |= rows(name)
-                yield key, beside.pop(key)
-            else:
-                yield key, moved(stacks[key], rule, value) if value.is_floating_point() else value
+                value = beside.pop(key)
+            elif value.is_floating_point():
+                value = moved(stacks[key], rule, value)
+            if key in firsts:
+                firsts[key] = value
+            yield key, value
 
     return pairs()
 

@@ -10,7 +10,6 @@ import pickle
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from pathlib import Path
 from zipfile import is_zipfile
 
@@ -23,7 +22,7 @@ from torch import Tensor
 State = dict[str, Tensor]
 SAFE, PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 OUTPUT_SIDE = ("proj", "post", "pooler", "final", "head", "fc.")
-BESIDE = ["*.json", "*.txt", "*.model"]
+BESIDE = ["*.json", "*.txt", "*.model", "*.jinja"]
 HUB_FILES = [*BESIDE, "*.safetensors"]
 
 
@@ -33,7 +32,18 @@ def load(source: str | Path) -> State:
     Tensors stay in the file, mapped into memory, and are read when they are used. Raises `FileNotFoundError` if there is nothing
     there, `ValueError` if a file is corrupt or holds code.
     """
-    return {key: value for file in files(source) for key, value in _load_file(file).items()}
+    return load_files(files(source))
+
+
+def load_files(paths: Sequence[Path]) -> State:
+    """As `load`, from the files of one model. Raises `ValueError` for a tensor that is in two of them."""
+    state = {}
+    for path in paths:
+        part = _load_file(path)
+        if twice := state.keys() & part.keys():
+            raise ValueError(f"{path} has {min(twice)}, and so has another file of this model")
+        state |= part
+    return state
 
 
 def files(source: str | Path) -> list[Path]:
@@ -66,7 +76,7 @@ def _load_file(path):
     try:
         if path.suffix in SAFE:
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zipfile(path))
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped(path))
     except SafetensorError as error:
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
     except pickle.UnpicklingError as error:
@@ -81,6 +91,11 @@ def _load_file(path):
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path} does not hold a state dict (names with tensors)")
     return dict(content)
+
+
+def mapped(path: Path) -> bool:
+    """Whether the tensors of a weights file stay there until they are used; files of PyTorch before 1.6 are read whole."""
+    return path.suffix in SAFE or is_zipfile(path)
 
 
 def _in_folder(folder):
@@ -124,11 +139,16 @@ def hub_errors(name: str):
             "no network, download it elsewhere, copy the folder here, and give its path; or use a bundled suite") from error
 
 
+class Mixed(dict):
+    """A model with which those of another precision may be compared and merged (`check_compatible`)."""
+
+
 def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None, values: bool = True) -> None:
     """Raise one `ValueError` listing all that forbids merging these models.
 
-    Compared with the first: missing and extra keys, shapes, dtypes, tensors tied in one model and
-    not in another; in every model, if `values` are to be read: NaN and infinity. `names` are used in the report.
+    Compared with the first: missing and extra keys, shapes, dtypes (if the first is `Mixed`, only whether they are
+    floating-point), tensors tied in one model and not in another; in every model, if `values` are to be read: NaN and
+    infinity. `names` are used in the report.
     """
     if not states:
         raise ValueError("need at least one model, got none")
@@ -141,7 +161,8 @@ def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str
             mine, other = state[key], first[key]
             if mine.shape != other.shape:
                 problems.append(f"{key}: {name} has shape {tuple(mine.shape)}, {names[0]} has {tuple(other.shape)}")
-            elif mine.dtype != other.dtype:
+            elif mine.dtype != other.dtype and not (
+                    isinstance(first, Mixed) and mine.is_floating_point() and other.is_floating_point()):
                 problems.append(f"{key}: {name} is {mine.dtype}, {names[0]} is {other.dtype}")
             elif values and not torch.isfinite(mine).all():
                 problems.append(f"{key}: {name} holds NaN or infinity")
@@ -149,32 +170,6 @@ def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str
                      if a in state and b in state and not torch.equal(state[a], state[b])]
     if problems:
         raise ValueError("these models cannot be merged:\n  " + "\n  ".join(sorted(problems)))
-
-
-class _Converted(Mapping):
-    def __init__(self, state, dtypes):
-        self.state, self.dtypes = state, dtypes
-
-    def __getitem__(self, key):
-        value = self.state[key]
-        return value.to(self.dtypes.get(key, value.dtype))
-
-    def __iter__(self):
-        return iter(self.state)
-
-    def __len__(self):
-        return len(self.state)
-
-
-def promoted(states: Sequence[Mapping[str, Tensor]]) -> list[Mapping[str, Tensor]]:
-    """The models with each floating-point tensor in the type that theirs promote to; converted each time one asks for it.
-
-    So float16 with float32 makes float32, and float16 with bfloat16 float32 too. Integer tensors stay as they are.
-    """
-    shared = set.intersection(*(set(state) for state in states))
-    floats = [key for key in shared if all(state[key].is_floating_point() for state in states)]
-    dtypes = {key: reduce(torch.promote_types, [state[key].dtype for state in states]) for key in floats}
-    return [_Converted(state, dtypes) for state in states]
 
 
 def tied(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:

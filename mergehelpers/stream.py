@@ -10,7 +10,6 @@ import math
 import os
 import re
 import shutil
-from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from mergehelpers.toml import Document
 
 RULES = {name: getattr(merge, name) for name in ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")}
 FIELDS = {"rule": "a text", "base": "a text", "experts": "a list of texts", "settings": "a table", "shard": "a text",
-          "promote": "true or false", "partial": "true or false"}
+          "mixed": "true or false", "partial": "true or false"}
 SETTINGS = {"keep": "a number", "scale": "a number", "scope": "a text", "seed": "a whole number", "increment": "a text",
             "elect_signs": "true or false", "rescale": "true or false", "biases": "true or false",
             "weights": "a list of numbers", "rates": "a text"}
@@ -39,46 +38,64 @@ WEIGHTS, RECORD = "model.safetensors", "merge.json"
 
 
 @dataclass(frozen=True)
+class Source:
+    """A model or a file of rates that a spec names: its role, its name there, and its files."""
+
+    role: str
+    name: str
+    files: list[Path]
+
+
+@dataclass(frozen=True)
 class Job:
-    """A spec whose fields and models were checked, and what it names: files by source, states, and the files to be written.
+    """A spec whose fields and models were checked, and what it names: sources, models, and the files to be written.
 
     `rest` holds tensors of the base that no expert has.
     """
 
     spec: dict
     settings: dict
-    files: dict[str, list[Path]]
+    sources: list[Source]
     models: list[Mapping[str, Tensor]]
     rest: dict[str, Tensor]
     shards: list["Shard"]
 
     def merged(self) -> Iterable[tuple[str, Tensor]]:
-        """The merged tensors, one after the other, and the rest. Settings out of range raise `ValueError` at once."""
+        """The merged tensors, one after the other, and the rest. A value that is not finite raises `ValueError`."""
         models = (self.models[0], self.models[1:]) if "base" in self.spec else (self.models,)
-        return chain(RULES[self.spec["rule"]].stream(*models, **self.settings), self.rest.items())
+        return chain(_finite(RULES[self.spec["rule"]].stream(*models, **self.settings)), self.rest.items())
 
     def report(self) -> str:
         """What the merge will read, write and need, as lines of text."""
-        first = self.models[0]
-        floats = [value for value in first.values() if value.is_floating_point()]
+        floats = [value for value in self.models[0].values() if value.is_floating_point()]
         types = sorted({str(value.dtype).removeprefix("torch.") for value in floats})
-        inputs = sum(file.stat().st_size for files in self.files.values() for file in files)
+        files = [file for source in self.sources for file in source.files]
+        settings = ", ".join(f"{name} = {value!r}" for name, value in self.spec.get("settings", {}).items())
         return "\n".join([
-            f"rule     {self.spec['rule']} " + ", ".join(f"{k} = {v!r}" for k, v in self.spec.get("settings", {}).items()),
-            *(f"model    {source}" for source in self.files),
-            f"tensors  {len(first)}, of which {len(floats)} merge: {sum(v.numel() for v in floats):,} entries, {', '.join(types)}",
+            f"rule     {self.spec['rule']} {settings}".rstrip(),
+            *(f"{source.role:<8} {source.name}" for source in self.sources),
+            f"tensors  {len(self.models[0])}, of which {len(floats)} merge: {sum(v.numel() for v in floats):,} entries, {', '.join(types)}",
             *([f"kept     {len(self.rest)} tensors of the base that no expert has"] if self.rest else []),
-            f"read     {inputs / 1e9:.2f} GB in {sum(map(len, self.files.values()))} files, mapped into memory",
+            f"read     {sum(file.stat().st_size for file in files) / 1e9:.2f} GB in {len(files)} files",
             f"write    {sum(shard.size for shard in self.shards) / 1e9:.2f} GB in {len(self.shards)} files",
             f"memory   {self.memory() / 1e9:.2f} GB beside mapped files"])
 
     def memory(self) -> int:
-        """An upper estimate of the bytes needed beside mapped files: Python and torch, slabs, and copies of the largest tensors."""
-        q, sizes = len(self.models), [v.numel() for v in self.models[0].values() if v.is_floating_point()]
-        largest, width = max(sizes, default=0), max(v.element_size() for v in self.models[0].values())
-        copies = 2 * width + q * (self.spec["rule"] in ("dare", "m_dare")) + q * width * self.spec.get("promote", False)
-        joined = max((self.models[0][name].numel() for name in self.settings.get("rates", {})), default=0)
-        return int(5e8) + 12 * q * stacks.SLAB * max(width, 4) + largest * copies + joined * q * width
+        """An upper estimate of the bytes needed beside mapped files."""
+        q, rule = len(self.models), self.spec["rule"]
+        floats = [value for model in self.models for value in model.values() if value.is_floating_point()]
+        sizes, width = [value.numel() for value in floats[:len(floats) // q]], max(4, *(value.element_size() for value in floats), 0)
+        largest, few = max(sizes, default=0), min(stacks.FEW, sum(sizes))
+        return sum((
+            int(4e8),  # Python and torch
+            12 * q * stacks.SLAB * width,
+            2 * largest * width,  # a merged tensor, as it is made and as it is written
+            q * largest * (rule in ("dare", "m_dare")),  # draws
+            (q + 1) * few * width * (rule in ("ties", "m_ties")),  # selection of the threshold
+            q * width * max((self.models[0][name].numel() for name in self.settings.get("rates", {})), default=0),
+            sum(value.nbytes for value in floats if value.numel() == largest and not value.is_contiguous()),
+            sum(file.stat().st_size for source in self.sources for file in source.files if not states.mapped(file)),
+        ))
 
 
 def read(path: str | Path) -> Job:
@@ -87,65 +104,63 @@ def read(path: str | Path) -> Job:
     Raises one `ValueError` or `FileNotFoundError` that names what is wrong with the spec or with the models.
     """
     document = Document(path)
-    spec, folder = document.content, document.path.parent
-    document.check(spec, "", FIELDS, ("rule", "experts"))
-    rule, settings = spec["rule"], dict(spec.get("settings", {}))
-    if rule not in RULES:
-        document.fail(f"rule is {rule!r}; allowed: {', '.join(RULES)}", "", "rule")
-    parameters = inspect.signature(RULES[rule]).parameters
-    if ("base" in parameters) != ("base" in spec):
-        document.fail(f"the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"), "", "rule")
-    taken = {name: parameter for name, parameter in parameters.items() if name in SETTINGS}
-    document.check(settings, "settings", {name: SETTINGS[name] for name in taken},
-                   [name for name, parameter in taken.items() if parameter.default is parameter.empty])
+    spec, settings = document.content, _settings(document)
+    limit = _size(spec["shard"], document) if "shard" in spec else math.inf
     if not spec["experts"]:
         document.fail("experts names no model", "", "experts")
-    if spec.get("partial") and "base" not in spec:
-        document.fail(f"partial needs a base, and the rule {rule} takes none", "", "partial")
-    limit = _size(spec["shard"], document) if "shard" in spec else math.inf
-
-    def place(name):
-        beside = folder / Path(name).expanduser()
-        return beside if beside.exists() or beside.suffix in states.SAFE + states.PICKLED else name.removeprefix("hub:")
-
-    sources = [*([spec["base"]] if "base" in spec else []), *spec["experts"]]
-    files = {source: states.files(place(source)) for source in sources}
-    models, rest = [states.load(place(source)) for source in sources], {}
+    roles = [("base", spec["base"])] if "base" in spec else []
+    sources = [Source(role, name, _files(name, document)) for role, name in roles + [("expert", name) for name in spec["experts"]]]
+    models, rest = [states.load_files(source.files) for source in sources], {}
+    if not models[0]:
+        document.fail(f"{sources[0].name} holds no tensors")
     if spec.get("partial"):
-        rest = {name: value for name, value in models[0].items() if not any(name in expert for expert in models[1:])}
-        models[0] = {name: value for name, value in models[0].items() if name not in rest}
+        own = {name for name in models[0] if any(name in expert for expert in models[1:])}
+        tied = {twin for name, twin in states.tied(models[0]) if name in own}
+        rest = {name: value for name, value in models[0].items() if name not in own | tied}
+        models[0] = {name: value for name, value in models[0].items() if name in own}
     if "rates" in settings:
-        files[settings["rates"]] = states.files(place(settings["rates"]))
-        settings["rates"] = states.load(place(settings["rates"]))
-    models = states.promoted(models) if spec.get("promote") else models
-    states.check_compatible(models, sources, values=False)
-    job = Job(spec, settings, files, models, rest, shards(ChainMap(models[0], rest), limit))
-    job.merged()  # refuses settings out of range; nothing is read or computed before the first tensor is asked for
+        sources.append(Source("rates", settings["rates"], _files(settings["rates"], document)))
+        settings["rates"] = states.load_files(sources[-1].files)
+    if spec.get("mixed"):
+        models[0] = states.Mixed(models[0])
+    states.check_compatible(models, [source.name for source in sources[:len(models)]], values=False)
+    job = Job(spec, settings, sources, models, rest, shards(models[0] | rest, limit))
+    job.merged()  # refuses rates that do not fit; nothing is computed before the first tensor is asked for
     return job
+
+
+def place(out: str | Path) -> Path:
+    """The folder to work in until `out` is complete, `out.part`.
+
+    Raises `FileExistsError` if there is one of the two, `FileNotFoundError` if there is no folder to make them in.
+    """
+    out = Path(out)
+    part = out.with_name(f"{out.name}.part")
+    for folder in (out, part):
+        if os.path.lexists(folder):
+            raise FileExistsError(f"{folder} exists" + ("; give the name of a folder to be made" if folder == out else
+                                                        ": another merge writes it, or was killed; then delete it"))
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"{out.parent} is no folder, so {out.name} cannot be made in it")
+    return part
 
 
 def run(job: Job, out: str | Path) -> None:
     """Merge into the new folder `out`, with the record, and with what lies beside the first model's weights (config, tokenizer).
 
-    Everything goes to `out.part`, which is renamed at the end, or deleted if the work fails or is interrupted.
-    Raises `FileExistsError` if there is an `out`, `ValueError` for values that are not finite.
+    Everything goes to `out.part`, which is renamed at the end, or deleted if the work fails or is interrupted. Raises what
+    `place` raises, and `ValueError` for values that are not finite.
     """
-    out = Path(out)
-    if out.exists():
-        raise FileExistsError(f"{out} exists; give the name of a folder to be made")
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    part, first = place(out), job.sources[0]
+    part.mkdir()
     try:
-        part.mkdir(parents=True)
         write(tqdm(job.merged(), "merge", len(job.models[0]) + len(job.rest), unit="tensor", leave=False, disable=None), job.shards, part)
-        first, (weights, *_) = next(iter(job.files.items()))
-        for pattern in states.BESIDE if Path(first).suffix not in states.SAFE + states.PICKLED else ():
-            for file in weights.parent.glob(pattern):
+        for pattern in states.BESIDE if Path(first.name).suffix not in states.SAFE + states.PICKLED else ():
+            for file in first.files[0].parent.glob(pattern):
                 if not file.name.endswith(".index.json"):
                     shutil.copyfile(file, part / file.name)
-        bar = tqdm([file for files in job.files.values() for file in files], "hash", unit="file", leave=False, disable=None)
-        record = {"spec": job.spec, "sha256": {str(file): sha256(file) for file in bar},
-                  "mergehelpers": mergehelpers.__version__, "torch": torch.__version__}
+        bar = tqdm(sorted({file for source in job.sources for file in source.files}), "hash", unit="file", leave=False, disable=None)
+        record = {"spec": job.spec, "sha256": {str(file): sha256(file) for file in bar}, "mergehelpers": mergehelpers.__version__, "torch": torch.__version__}
         (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(part, out)
     finally:
@@ -181,6 +196,8 @@ def _shard(file, state, names):
     # Wider types first, so that each tensor begins at a multiple of its type's size, as readers expect.
     for name in sorted(names, key=lambda name: -state[name].element_size()):
         value = state[name]
+        if value.dtype not in CODES:
+            raise ValueError(f"{name} is {value.dtype}; allowed: {', '.join(map(str, CODES))}")
         header[name] = {"dtype": CODES[value.dtype], "shape": list(value.shape), "data_offsets": [size, size + value.nbytes]}
         places[name], size = size, size + value.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -190,10 +207,7 @@ def _shard(file, state, names):
 
 
 def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: Path) -> None:
-    """Write tensors to their places as they come, and for several files the index that Hugging Face tools read.
-
-    Raises `ValueError` for a value that is not finite: a merge can overflow half precision.
-    """
+    """Write tensors to their places as they come, and for several files the index that Hugging Face tools read."""
     # glibc gives memory that slabs leave back to the system, and asks for it again, unless it has seen a larger block freed.
     torch.empty(2**22 - 2**9, dtype=torch.float64)
     with ExitStack() as stack:
@@ -203,8 +217,6 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
             file.write(shard.header)
             places |= {name: (file, place) for name, place in shard.places.items()}
         for name, value in pairs:
-            if not all(slab.isfinite().all() for slab in value.flatten().split(stacks.SLAB)):
-                raise ValueError(f"{name}: merged values do not fit {value.dtype}")
             file, place = places[name]
             file.seek(place)
             file.write(value.cpu().flatten().view(torch.uint8).numpy())
@@ -212,6 +224,47 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
         index = {"metadata": {"total_size": sum(shard.size - len(shard.header) for shard in shards)},
                  "weight_map": {name: shard.name for shard in shards for name in shard.places}}
         (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def _finite(pairs):
+    for name, value in pairs:
+        if not all(slab.isfinite().all() for slab in value.flatten().split(stacks.SLAB)):
+            raise ValueError(f"{name}: merged values do not fit {value.dtype}")
+        yield name, value
+
+
+def _settings(document):
+    """The settings of a checked spec; its rule has tried them on models of one number."""
+    spec = document.content
+    document.check(spec, "", FIELDS, ("rule", "experts"))
+    rule, settings = spec["rule"], dict(spec.get("settings", {}))
+    if rule not in RULES:
+        document.fail(f"rule is {rule!r}; allowed: {', '.join(RULES)}", "", "rule")
+    parameters = inspect.signature(RULES[rule]).parameters
+    if ("base" in parameters) != ("base" in spec):
+        document.fail(f"the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"), "", "rule")
+    if spec.get("partial") and "base" not in spec:
+        document.fail(f"partial needs a base, and the rule {rule} takes none", "", "partial")
+    taken = {name: parameter for name, parameter in parameters.items() if name in SETTINGS}
+    document.check(settings, "settings", {name: SETTINGS[name] for name in taken},
+                   [name for name, parameter in taken.items() if parameter.default is parameter.empty])
+    one = {"one": torch.zeros(1)}
+    experts = [one] * max(1, len(spec["experts"]))
+    tried = settings | {"rates": {}} if "rates" in settings else settings
+    try:
+        RULES[rule].stream(*([one, experts] if "base" in spec else [experts]), **tried)
+    except ValueError as error:
+        document.fail(str(error), "settings")
+    return settings
+
+
+def _files(name, document):
+    if name.startswith("hub:"):
+        return states.files(states.hub_folder(name.removeprefix("hub:")))
+    path = document.path.parent / Path(name).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{document.path}: there is no {path.absolute()}; a model on the Hub is written hub:owner/name")
+    return states.files(path)
 
 
 def _size(text, document):

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import NoReturn
 
 
+def _whole(value):
+    return type(value) is int and abs(value) < 2**63  # as TOML has them
+
+
 def _number(value):
-    return type(value) in (int, float) and math.isfinite(value)
+    return _whole(value) or type(value) is float and math.isfinite(value)
 
 
 def _list_of(kind: Callable) -> Callable:
@@ -24,7 +28,7 @@ def _text(value):
 KINDS = {
     "a text": _text,
     "a number": _number,
-    "a whole number": lambda value: type(value) is int,
+    "a whole number": _whole,
     "true or false": lambda value: isinstance(value, bool),
     "a table": lambda value: isinstance(value, dict),
     "a list of texts": _list_of(_text),

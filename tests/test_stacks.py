@@ -17,7 +17,7 @@ FROZEN = torch.linspace(-1, 1, 30).view(5, 6)
 def model(seed, dtype=torch.float32):
     g = torch.Generator().manual_seed(seed)
     drawn = {name: torch.randn(shape, generator=g).to(dtype) for name, shape in SHAPES.items()}
-    return drawn | {"frozen": FROZEN.to(dtype), "steps": torch.tensor(seed)}
+    return drawn | {"frozen": FROZEN.to(dtype, copy=True), "steps": torch.tensor(seed)}
 
 
 def crowd(count=3, dtype=torch.float32):
@@ -199,28 +199,63 @@ def test_dropping_by_slabs_draws_what_dropping_at_once_draws(slab, monkeypatch):
 # Models of different precision
 
 
-def test_models_of_different_precision_are_promoted_to_the_widest():
-    base, (expert, other) = crowd(2)
-    half = {name: value.half() if value.is_floating_point() else value for name, value in base.items()}
-    brain = {name: value.bfloat16() if value.is_floating_point() else value for name, value in expert.items()}
-    for models, dtype in (([half, expert], torch.float32), ([half, brain], torch.float32), ([half, half], torch.float16),
-                          ([half, {n: v.double() if v.is_floating_point() else v for n, v in other.items()}], torch.float64)):
-        found = states.promoted(models)
-        assert [list(model) for model in found] == [list(base)] * 2
-        for model, given_ in zip(found, models):
-            for name, value in model.items():
-                assert value.dtype == (dtype if value.is_floating_point() else given_[name].dtype)
-                assert torch.equal(value, given_[name].to(value.dtype))
-
-
 def test_without_being_asked_models_of_different_precision_are_refused():
     base, experts = crowd(2)
     experts[1]["n"] = experts[1]["n"].half()
     with pytest.raises(ValueError, match="n: expert 1 is torch.float16, base is torch.float32"):
         merge.ties(base, experts, 0.5, 1.0)
-    base, *experts = states.promoted([base, *experts])
-    found = merge.ties(base, experts, 0.5, 1.0)
-    assert found["n"].dtype == torch.float32
+    base["n"] = torch.arange(13)
+    with pytest.raises(ValueError, match="n: expert 0 is torch.float32, base is torch.int64"):
+        merge.ties(states.Mixed(base), experts, 0.5, 1.0)
+
+
+@every_rule
+@pytest.mark.parametrize("first, second, wide", [
+    (torch.float32, torch.float16, torch.float32), (torch.float16, torch.bfloat16, torch.float32),
+    (torch.bfloat16, torch.float64, torch.float64)], ids=str)
+def test_mixed_models_are_merged_in_the_widest_type_and_rounded_once_to_the_first_ones(rule, needs, first, second, wide):
+    """Also within a layer: in one expert, weights and biases have different types."""
+    base, experts = model(0, first), [model(i, second) for i in (1, 2, 3)]
+    experts[1]["a.bias"] = experts[1]["a.bias"].to(first)
+    wider = [{n: v.to(wide) if v.is_floating_point() else v for n, v in state.items()} for state in (base, *experts)]
+    positional, named = needs(wider[0], wider[1:])
+    expected = rule(*positional, **named)
+    base, experts[0] = states.Mixed(base), states.Mixed(experts[0])
+    positional, named = needs(base, experts)
+    for name, value in rule(*positional, **named).items():
+        like = experts[0][name] if rule is merge.average else base[name]
+        assert value.dtype == like.dtype and torch.equal(value, expected[name].to(value.dtype)), name
+
+
+def test_a_weight_and_its_bias_keep_types_of_their_own():
+    base = {"a.weight": torch.zeros(2, 3, dtype=torch.bfloat16), "a.bias": torch.zeros(2)}
+    expert = {"a.weight": torch.ones(2, 3, dtype=torch.bfloat16), "a.bias": torch.full((2,), 1 / 3)}
+    found = merge.m_ties(base, [expert], {"a.weight": torch.ones(2)}, 1.0, biases=True)
+    assert all(torch.equal(found[name], expert[name]) and found[name].dtype == expert[name].dtype for name in base)
+
+
+# Tied tensors
+
+
+def tie(state):
+    return state | {"twin": state["b.weight"]}
+
+
+@every_rule
+def test_tied_tensors_stay_tied_and_change_nothing_for_the_others(rule, needs):
+    base, experts = crowd()
+    alone, tied = (rule(*p, **n) for p, n in (needs(base, experts), needs(tie(base), [tie(expert) for expert in experts])))
+    assert all(torch.equal(tied[name], alone[name]) for name in alone) and torch.equal(tied["twin"], alone["b.weight"])
+
+
+def test_rates_belong_to_the_first_of_tied_tensors():
+    base, experts = crowd()
+    with pytest.raises(ValueError, match="rates name twin, which is tied to b.weight; give the rates of that"):
+        merge.m_ties(tie(base), [tie(expert) for expert in experts], {"twin": RATES["b.weight"]}, 0.5)
+
+
+def test_a_tensor_without_entries_is_trimmed_to_itself():
+    assert merge.trim(torch.zeros(2, 0), 0.5).shape == (2, 0)
 
 
 def test_the_gradient_of_a_trim_is_one_where_it_keeps():

@@ -65,6 +65,10 @@ RULES = {
     "by tensor": ("ties", 'keep = 0.3\nscale = 1\nscope = "tensor"', {}, lambda: merge.ties(BASE, EXPERTS, 0.3, 1, "tensor")),
     "dare": ("dare", "keep = 0.5\nscale = 0.4\nseed = 3\nelect_signs = true", {},
              lambda: merge.dare(in_file_order(BASE), EXPERTS, 0.5, 0.4, 3, True)),
+    "plain dare": ("dare", "keep = 0.5\nscale = 0.4\nseed = 3\nrescale = false", {},
+                   lambda: merge.dare(in_file_order(BASE), EXPERTS, 0.5, 0.4, 3, rescale=False)),
+    "m-dare": ("m_dare", 'keep = 0.5\nscale = 0.4\nseed = 3\nrates = "rates.safetensors"', {},
+               lambda: merge.m_dare(in_file_order(BASE), EXPERTS, RATES, 0.5, 0.4, 3)),
     "m-ties": ("m_ties", 'keep = 0.5\nrates = "rates.safetensors"\nbiases = true\nincrement = "weighted"', {},
                lambda: merge.m_ties(BASE, EXPERTS, RATES, 0.5, 1.0, "weighted", True)),
 }
@@ -119,7 +123,7 @@ def test_models_in_every_kind_of_file_are_merged(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision_stays_and_mixed_precision_is_refused_or_promoted(tmp_path, dtype):
+def test_half_precision_stays_and_mixed_precision_is_refused_unless_asked_for(tmp_path, dtype):
     for name, state in {"base": model(0, dtype), "expert0": model(1, dtype), "expert1": model(2)}.items():
         (tmp_path / name).mkdir()
         save_file(state, tmp_path / name / "model.safetensors")
@@ -128,10 +132,11 @@ def test_half_precision_stays_and_mixed_precision_is_refused_or_promoted(tmp_pat
     same(found, merge.task_arithmetic(model(0, dtype), [model(1, dtype)], 0.5))
     with pytest.raises(ValueError, match=f"n: expert1 is torch.float32, base is {dtype}"):
         stream.read(spec(tmp_path, count=2))
-    stream.run(stream.read(spec(tmp_path, top="promote = true", count=2)), tmp_path / "wide")
-    wide = [{k: v.float() if k not in ("half", "ids", "flag") else v for k, v in state.items()}
+    stream.run(stream.read(spec(tmp_path, top="mixed = true", count=2)), tmp_path / "mixed")
+    wide = [{k: v.float() if v.is_floating_point() else v for k, v in state.items()}
             for state in (model(0, dtype), model(1, dtype), model(2))]
-    same(states.load(tmp_path / "wide"), merge.ties(wide[0], wide[1:], 0.4, 0.7))
+    expected = merge.ties(wide[0], wide[1:], 0.4, 0.7)
+    same(states.load(tmp_path / "mixed"), {name: value.to(model(0, dtype)[name].dtype) for name, value in expected.items()})
 
 
 def test_the_record_names_the_spec_the_versions_and_the_hash_of_every_input(tmp_path):
@@ -145,14 +150,14 @@ def test_the_record_names_the_spec_the_versions_and_the_hash_of_every_input(tmp_
     assert record["torch"] == torch.__version__ and record["mergehelpers"]
 
 
-@pytest.mark.parametrize("top", ["partial = true", "partial = true\npromote = true"])
+@pytest.mark.parametrize("top", ["partial = true", "partial = true\nmixed = true"])
 def test_what_no_expert_has_stays_as_in_the_base_and_counts_for_nothing(tmp_path, top):
     """An expert that is a part of its base, such as a tower of CLIP: the threshold is that of the part."""
     path = spec(tmp_path, top=top)
-    rest = {"text.weight": torch.full((40, 2), 3.0), "text.ids": torch.arange(4)}
+    rest = {"text.weight": torch.full((40, 2), 3.0), "text.ids": torch.arange(4), "mask": torch.full((3,), float("-inf"))}
     save_file(BASE | rest, tmp_path / "base" / "model.safetensors")
     job = stream.read(path)
-    assert "kept     2 tensors of the base that no expert has" in job.report()
+    assert "kept     3 tensors of the base that no expert has" in job.report()
     stream.run(job, tmp_path / "out")
     same(states.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7) | rest)
     lacking = {name: value for name, value in EXPERTS[1].items() if name != "n"}
@@ -164,6 +169,25 @@ def test_what_no_expert_has_stays_as_in_the_base_and_counts_for_nothing(tmp_path
         stream.read(path)
 
 
+def test_a_name_that_the_base_ties_to_a_merged_tensor_is_left_out_as_the_experts_do(tmp_path):
+    path = spec(tmp_path, "task_arithmetic", "scale = 0.5", "partial = true")
+    torch.save(BASE | {"head": BASE["n"]}, tmp_path / "base.bin")
+    path.write_text(path.read_text().replace('"base"', '"base.bin"'))
+    stream.run(stream.read(path), tmp_path / "out")
+    same(states.load(tmp_path / "out"), merge.task_arithmetic(BASE, EXPERTS, 0.5))
+
+
+def test_paths_are_relative_to_the_spec_and_not_to_the_folder_one_is_in(tmp_path, monkeypatch):
+    path = spec(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert "expert2" in stream.read(path).report()
+    (tmp_path / "expert2").rename(elsewhere / "expert2")
+    with pytest.raises(FileNotFoundError, match=f"there is no {tmp_path / 'expert2'}; a model on the Hub is written hub:owner/name"):
+        stream.read(path)
+
+
 # What is refused, before anything is written
 
 BAD = {
@@ -172,7 +196,7 @@ BAD = {
     "field": (lambda f: spec(f, top='shards = "1 GB"'), "spec.toml, line 4: unknown field 'shards' in the top level; did you mean 'shard'"),
     "strange field": (lambda f: spec(f, top="x = 1"), "unknown field 'x' in the top level; allowed: rule, base, experts"),
     "no experts": (lambda f: spec(f, count=0), "experts names no model"),
-    "kind": (lambda f: spec(f, top="promote = 1"), "promote in the top level must be true or false, got 1"),
+    "kind": (lambda f: spec(f, top="mixed = 1"), "mixed in the top level must be true or false, got 1"),
     "no base": (lambda f: spec(f, base=""), "the rule ties needs a base"),
     "a base": (lambda f: spec(f, "average", ""), "the rule average takes no base"),
     "setting": (lambda f: spec(f, settings="keep = 0.1\nscale = 1\nkeeps = 3"), r"line 8: unknown field 'keeps' in \[settings\]; did you mean 'keep'"),
@@ -187,6 +211,9 @@ BAD = {
     "a text among weights": (lambda f: spec(f, "average", 'weights = ["a"]', base=""), "weights in .settings. must be a list of numbers, got .'a'."),
     "shard": (lambda f: spec(f, top='shard = "1 kB"'), "line 4: shard is '1 kB'; it must be a size such as"),
     "partial": (lambda f: spec(f, "average", "", "partial = true", base=""), "partial needs a base, and the rule average takes none"),
+    "seed": (lambda f: spec(f, "dare", f"keep = 0.5\nscale = 1\nseed = {10**30}"), "seed in .settings. must be a whole number, got 10"),
+    "huge": (lambda f: spec(f, settings=f"keep = 0.5\nscale = {10**400}"), "scale in .settings. must be a number, got 1000"),
+    "no tensors": (lambda f: save_file({}, spec(f).parent / "base" / "model.safetensors"), "base holds no tensors"),
     "no shard": (lambda f: spec(f, top='shard = "0 GB"'), "shard is '0 GB'"),
 }
 
@@ -209,24 +236,48 @@ def test_models_that_do_not_fit_are_named_as_the_spec_names_them(tmp_path):
 
 def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
     path = spec(tmp_path, "m_ties", 'keep = 0.5\nrates = "rates.safetensors"')
-    with pytest.raises(FileNotFoundError, match="no weights file at .*rates.safetensors"):
+    with pytest.raises(FileNotFoundError, match="there is no .*rates.safetensors; a model on the Hub is written hub:owner/name"):
         stream.read(path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    path.write_text('rule = "average"\nexperts = ["some/model"]')
-    with pytest.raises(FileNotFoundError, match="some/model is not a local folder"):
+    path.write_text('rule = "average"\nexperts = ["hub:some/model"]')
+    with pytest.raises(FileNotFoundError, match="some/model is not a local folder, and the Hugging Face Hub gave no copy"):
         stream.read(path)
+
+
+def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
+    (tmp_path / "spec.toml").write_text('rule = "ties"\nbase = "nowhere"\nexperts = ["nowhere"]\n[settings]\nkeep = 1.5\nscale = 1\n')
+    with pytest.raises(ValueError, match="spec.toml, line 4: keep is 1.5; allowed: above 0, at most 1"):
+        stream.read(tmp_path / "spec.toml")
+
+
+def test_a_type_that_no_file_of_ours_can_hold_is_named(tmp_path):
+    with pytest.raises(ValueError, match="w is torch.float8_e4m3fn; allowed: torch.float64"):
+        stream.shards({"w": torch.zeros(3).to(torch.float8_e4m3fn)})
+
+
+def test_a_tensor_in_two_shards_is_refused(tmp_path):
+    for i in (1, 2):
+        save_file({"w": torch.zeros(1)}, tmp_path / f"{i}.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"w": "1.safetensors", "v": "2.safetensors"}}')
+    with pytest.raises(ValueError, match="2.safetensors has w, and so has another file of this model"):
+        states.load(tmp_path)
 
 
 def left(folder):
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("out"))
 
 
-def test_a_folder_that_exists_is_left_alone(tmp_path):
+@pytest.mark.parametrize("name, made, message", [
+    ("out", "out", "out exists; give the name"), ("out", "out.part", "out.part exists: another merge writes it"),
+    ("deep/out", "other", "deep is no folder, so out cannot be made in it")])
+def test_what_exists_is_left_alone_and_no_folder_is_made_for_the_folder(tmp_path, name, made, message):
     job = stream.read(spec(tmp_path))
-    (tmp_path / "out").mkdir()
-    with pytest.raises(FileExistsError, match="out exists"):
-        stream.run(job, tmp_path / "out")
-    assert left(tmp_path) == ["out"] and not list((tmp_path / "out").iterdir())
+    (tmp_path / made).mkdir()
+    (tmp_path / made / "mine").touch()
+    with pytest.raises(OSError, match=message):
+        stream.run(job, tmp_path / name)
+    assert [path.name for path in (tmp_path / made).iterdir()] == ["mine"] and left(tmp_path) in ([made], [])
+    assert not (tmp_path / "deep").exists()
 
 
 def test_values_that_are_no_numbers_are_named_and_nothing_is_left(tmp_path):
@@ -244,22 +295,17 @@ def test_a_merge_that_overflows_half_precision_is_refused(tmp_path):
     assert not left(tmp_path)
 
 
-def test_an_interrupt_leaves_nothing_and_what_an_earlier_one_left_is_no_obstacle(tmp_path, monkeypatch):
+def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
     job = stream.read(spec(tmp_path))
 
     def interrupted(file):
         assert (tmp_path / "out.part" / "model.safetensors").is_file()
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr(stream, "sha256", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            stream.run(job, tmp_path / "out")
+    monkeypatch.setattr(stream, "sha256", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stream.run(job, tmp_path / "out")
     assert not left(tmp_path)
-    (tmp_path / "out.part").mkdir()
-    (tmp_path / "out.part" / "old").touch()
-    stream.run(job, tmp_path / "out")
-    assert left(tmp_path) == ["out"] and not (tmp_path / "out" / "old").exists()
 
 
 # The command
@@ -273,17 +319,18 @@ def test_the_command_reports_merges_and_refuses(tmp_path):
     path = spec(tmp_path)
     dry = command(path, tmp_path / "out", "--dry-run")
     assert dry.returncode == 0 and not left(tmp_path)
-    for line in ("rule     ties keep = 0.4, scale = 0.7", "model    expert2", "tensors  7, of which 5 merge: 38 entries, float16, float32",
+    for line in ("rule     ties keep = 0.4, scale = 0.7", "expert   expert2", "tensors  7, of which 5 merge: 38 entries, float16, float32",
                  "in 4 files", "memory"):
         assert line in dry.stdout
     assert command(path, tmp_path / "out").returncode == 0
     same(states.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7))
-    again = command(path, tmp_path / "out")
-    assert again.returncode == 1 and again.stderr.startswith("FileExistsError: ") and "Traceback" not in again.stderr
+    for dry in ([], ["--dry-run"]):
+        again = command(path, tmp_path / "out", *dry)
+        assert again.returncode == 1 and again.stderr.startswith("FileExistsError: ") and "Traceback" not in again.stderr
 
 
 WATCH = """
-import sys, threading, time
+import sys, threading
 from mergehelpers import stream
 
 def anonymous():
@@ -301,25 +348,29 @@ thread.start()
 stream.run(job, sys.argv[2])
 done.set()
 thread.join()
-print(peak[0] - before, job.memory() / 1e6)
+print(before, peak[0], job.memory() / 1e6)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's memory counters")
-def test_memory_does_not_grow_with_the_models(tmp_path, megabytes=16, count=8):
-    """Nine models of 48 MB in three tensors are merged within the memory of a few tensors, and within the estimate."""
+@pytest.mark.parametrize("rule, settings, tensors", [("ties", "keep = 0.2\nscale = 1", 3), ("dare", "keep = 0.2\nscale = 1\nseed = 0", 1)])
+def test_memory_does_not_grow_with_the_models_and_stays_within_the_estimate(tmp_path, rule, settings, tensors, count=8):
+    """Nine models of 96 MB are merged within the memory of two of their tensors, and of draws or of a selection."""
+    entries = 24_000_000 // tensors
     for i, name in enumerate(["base", *(f"expert{i}" for i in range(count))]):
         (tmp_path / name).mkdir()
         g = torch.Generator().manual_seed(i)
-        save_file({f"w{j}": torch.randn(megabytes * 250_000, generator=g) for j in range(3)}, tmp_path / name / "model.safetensors")
-    run = subprocess.run([sys.executable, "-c", WATCH, spec(tmp_path, count=count), tmp_path / "out"], capture_output=True, text=True)
+        save_file({f"w{j}": torch.randn(entries, generator=g) for j in range(tensors)}, tmp_path / name / "model.safetensors")
+    path = spec(tmp_path, rule, settings, count=count)
+    run = subprocess.run([sys.executable, "-c", WATCH, path, tmp_path / "out"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    grown, estimate = map(float, run.stdout.split())
-    print(grown, estimate)
-    assert grown < 6 * megabytes and grown < estimate
+    before, peak, estimate = map(float, run.stdout.split())
+    assert peak - before < 2 * 4e-6 * entries + (count * 1e-6 * entries if rule == "dare" else 9 * 4e-6 * 2**22)
+    assert estimate / 2 < peak < estimate
 
 
-def test_ctrl_c_ends_the_command_with_one_line_and_nothing_on_disk(tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_with_one_line_and_nothing_on_disk(tmp_path, sent):
     for i, name in enumerate(["base", *(f"expert{i}" for i in range(8))]):
         (tmp_path / name).mkdir()
         save_file({f"w{j}": torch.full((2000, 1000), float(i + j)) for j in range(8)}, tmp_path / name / "model.safetensors")
@@ -328,7 +379,7 @@ def test_ctrl_c_ends_the_command_with_one_line_and_nothing_on_disk(tmp_path):
     deadline = time.monotonic() + 60
     while not (tmp_path / "out.part").exists() and time.monotonic() < deadline and started.poll() is None:
         time.sleep(0.005)
-    started.send_signal(signal.SIGINT)
+    started.send_signal(sent)
     _, stderr = started.communicate(timeout=60)
     assert started.returncode == 1 and "interrupted; nothing was written" in stderr and "Traceback" not in stderr
     assert not left(tmp_path)

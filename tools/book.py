@@ -49,18 +49,16 @@ def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
     options = {path: params if prefix else this_run(path, folder) for path in chosen}
     # In a run of all, pages that read the run come after the pages that they read.
     readers = [path for path in chosen if options[path] and not prefix]
+    pool, alone = ThreadPoolExecutor(2), len(chosen) == 1
     try:
-        with tqdm(total=len(chosen), desc="pages", unit="page", disable=len(chosen) == 1) as bar:
+        with tqdm(total=len(chosen), desc="pages", unit="page", disable=alone) as bar:
             for pages in ([path for path in chosen if path not in readers], readers):
-                with ThreadPoolExecutor(2) as pool:
-                    jobs = [pool.submit(_execute_one, path, unfinished, folder, root, options[path], len(chosen) == 1) for path in pages]
-                    try:
-                        for job in as_completed(jobs):
-                            job.result()
-                            bar.update()
-                    finally:
-                        pool.shutdown(cancel_futures=True)
+                jobs = [pool.submit(_execute_one, path, unfinished, folder, root, options[path], alone) for path in pages]
+                for job in as_completed(jobs):
+                    job.result()
+                    bar.update()
     finally:
+        pool.shutdown(cancel_futures=True)
         shutil.rmtree(unfinished, ignore_errors=True)
     return [folder / path.name for path in chosen]
 
