@@ -230,33 +230,36 @@ def spread(values):
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def ratios(rows, key, floor):
-    return spread([run["seconds"] / other["seconds"] for run, other in zip(rows[key], rows[floor, key[1]])])
+def seconds(runs):
+    return "out of memory" if None in runs else spread([run["seconds"] for run in runs])
 
 
-def table(rows):
-    """Results as Markdown: `rows[name, count]` lists the runs of a contender with so many experts."""
-    lines = ["| Contender | Experts | Seconds | × average | × TIES | Memory, GB | Unlike ours |", "|---|---|---|---|---|---|---|"]
-    for (name, count), runs in rows.items():
-        if None in runs:
-            cells = ["out of memory", *[""] * 4]
-        else:
-            cells = [spread([run["seconds"] for run in runs]), *(ratios(rows, (name, count), floor) for floor in (FLOOR, GLOBAL)),
-                     " / ".join(f"{max(run[key] for run in runs):.2f}" for key in ("anonymous", "total")),
-                     f"{runs[0]['unlike']:.4%}" if "unlike" in runs[0] else ""]
-        lines.append(f"| {' | '.join([name, str(count), *cells])} |")
+def table(rows, counts):
+    """Results as Markdown: `rows[name][count]` lists the runs of a contender with so many experts; ratios are those of the last count."""
+    last = counts[-1]
+    lines = [f"| Seconds with | {' | '.join(f'{count} experts' for count in counts)} | × average | × TIES | Memory, GB | Unlike ours |",
+             f"|{'---|' * (len(counts) + 5)}"]
+    for name, by_count in rows.items():
+        cells, runs = [seconds(by_count[count]) for count in counts], by_count[last]
+        if None not in runs:
+            cells += [spread([run["seconds"] / other["seconds"] for run, other in zip(runs, rows[floor][last])])
+                      for floor in (FLOOR, GLOBAL)]
+            cells += [" / ".join(f"{max(run[key] for run in runs):.2f}" for key in ("anonymous", "total"))]
+            cells += [f"{runs[0]['unlike']:.4%}" if "unlike" in runs[0] else ""]
+        lines.append(f"| {' | '.join([name, *cells, *[''] * (len(counts) + 4 - len(cells))])} |")
     return "\n".join(lines)
 
 
-def breakdown(rows):
+def breakdown(rows, counts):
     """The parts of M-TIES in seconds, as Markdown; what is left to the network's own pass, and to reading and writing."""
     parts = ("experts' layers", "gaps", "merge")
-    lines = [f"| Seconds of M-TIES | Experts | {' | '.join(parts)} | the rest | in all |", "|---|---|---|---|---|---|---|"]
-    for (name, count), runs in rows.items():
-        if runs[0] and "parts" in runs[0]:
+    lines = [f"| Seconds of | {' | '.join(parts)} | the rest | in all |", "|---|---|---|---|---|---|"]
+    for name, by_count in rows.items():
+        runs = by_count[counts[-1]]
+        if "parts" in (runs[0] or ()):
             spent = [statistics.median(run["parts"][part] for run in runs) for part in parts]
             whole = statistics.median(run["seconds"] for run in runs)
-            lines.append(f"| {name} | {count} | {' | '.join(f'{value:.1f}' for value in (*spent, whole - sum(spent), whole))} |")
+            lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in (*spent, whole - sum(spent), whole))} |")
     return "\n".join(lines) + "\n\n" if len(lines) > 2 else ""
 
 
@@ -264,7 +267,7 @@ def machine(names):
     """Processor, memory and versions, in one line, with the packages that some contenders needed."""
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    packages = ["torch", "safetensors", *filter(None, (CONTENDERS[name][1] for name in names if name in CONTENDERS))]
+    packages = ["torch", "safetensors", *filter(None, (CONTENDERS[name][1] for name in names))]
     return (f"{cpu or platform.processor()}, {torch.get_num_threads()} threads, {memory:.0f} GB; Python {platform.python_version()}, "
             + ", ".join(f"{name} {version(name)}" for name in packages) + f"; {datetime.date.today()}")
 
@@ -288,20 +291,19 @@ def main():
     make(work, max(options.experts), options.model, getattr(torch, options.dtype))
     compared = {CONTENDERS[name][2] for name in options.only}
     wanted = {name: contender for name, contender in CONTENDERS.items() if name in {FLOOR, GLOBAL, *options.only, *compared}}
-    rows = {}
+    wanted = {name: contender for name, contender in wanted.items() if not contender[1] or find_spec(contender[1])}
+    rows = {name: {count: [] for count in options.experts} for name in wanted}
     for number, count in tqdm([(number, count) for number in range(options.rounds) for count in options.experts], desc="rounds"):
-        for name, (_, package, other) in wanted.items():
-            before = rows.setdefault((name, count), [])
-            if package and not find_spec(package) or None in before or before and before[0]["seconds"] > SLOW:
+        for name, (_, _, other) in wanted.items():
+            before = rows[name][count]
+            if None in before or before and before[0]["seconds"] > SLOW:
                 continue
-            found = measured(name, count, work)
-            before.append(found)
-            tqdm.write(f"{name}, {count}: {found}")
-            if found and other and number == 0:
-                found["unlike"] = differing(work, other, name)
-    rows = {(name, count): rows[name, count] for name in wanted for count in options.experts if rows[name, count]}
-    ran = machine(dict.fromkeys(name for name, _ in rows))
-    text = f"{table(rows)}\n\n{breakdown(rows)}{title}; {ran}. {options.rounds} rounds; what takes more than {SLOW} seconds ran once.\n"
+            before.append(measured(name, count, work))
+            tqdm.write(f"{name}, {count}: {before[-1]}")
+            if before[-1] and other and number == 0:
+                before[-1]["unlike"] = differing(work, other, name)
+    text = (f"{table(rows, options.experts)}\n\n{breakdown(rows, options.experts)}{title}; {machine(wanted)}. {options.rounds} rounds;"
+            f" what takes more than {SLOW} seconds ran once.\n")
     out = ROOT / "book" / "benchmarks" / f"{title}.md"
     out.parent.mkdir(exist_ok=True)
     out.write_text(text, encoding="utf-8")

@@ -100,11 +100,11 @@ def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
         start = torch.tensor(prefix, dtype=integers, device=first.device).unsqueeze(1)
         for slab in slabs:
             bits = slab.detach().flatten(1).abs().view(integers)
-            yield bits if high == edges[0] else [row[alike] for row, alike in zip(bits, bits >> high == start)]
+            yield bits if high == edges[0] else _selected(bits, bits >> high, start)
 
     for high, low in pairwise(edges):
         if max(left) <= FEW:
-            prefix = [_largest(values, k) for values, k in zip(_collected(begins_alike(), left), rank)]
+            prefix = [_largest(values[:size], k) for values, size, k in zip(_collected(begins_alike(), left), left, rank)]
             break
         size = 2 ** (high - low)
         counts = torch.zeros(len(first), size, dtype=torch.int64, device=first.device)
@@ -120,19 +120,30 @@ def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
     return torch.tensor(prefix, dtype=integers, device=first.device).view(first.dtype)
 
 
+def _selected(bits, begins, start):
+    if bits.device.type != "cpu":
+        return [row[alike] for row, alike in zip(bits, begins == start)]
+    alike = begins.numpy() == start.numpy()
+    return [torch.from_numpy(row.compress(own)) for row, own in zip(bits.numpy(), alike)]  # four times as fast as torch
+
+
 def _collected(parts, sizes):
     found, places = None, [0] * len(sizes)
     for rows in parts:
-        found = found or [rows[0].new_empty(size) for size in sizes]
-        for i, row in enumerate(rows):
-            found[i][places[i]:places[i] + len(row)] = row
-            places[i] += len(row)
+        found = rows[0].new_empty(len(sizes), max(sizes)) if found is None else found
+        if isinstance(rows, Tensor):  # nothing was left out, and one copy is faster than one a model
+            found[:, places[0]:places[0] + rows.shape[1]] = rows
+        else:
+            for values, place, row in zip(found, places, rows):
+                values[place:place + len(row)] = row
+        places = [place + len(row) for place, row in zip(places, rows)]
     return found
 
 
 def _largest(values, k):
-    place = len(values) - k
-    return int(np.partition(values.cpu().numpy(), place)[place])  # five times as fast as torch.kthvalue
+    array, place = values.cpu().numpy(), len(values) - k
+    array.partition(place)  # five times as fast as torch.kthvalue
+    return int(array[place])
 
 
 def ascending(stack: Tensor) -> Tensor:
