@@ -104,7 +104,7 @@ def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
 
     for high, low in pairwise(edges):
         if max(left) <= FEW:
-            prefix = [_largest(values[:size], k) for values, size, k in zip(_collected(begins_alike(), left), left, rank)]
+            prefix = [_largest(values, k) for values, k in zip(_collected(begins_alike(), left), rank)]
             break
         size = 2 ** (high - low)
         counts = torch.zeros(len(first), size, dtype=torch.int64, device=first.device)
@@ -130,13 +130,10 @@ def _selected(bits, begins, start):
 def _collected(parts, sizes):
     found, places = None, [0] * len(sizes)
     for rows in parts:
-        found = rows[0].new_empty(len(sizes), max(sizes)) if found is None else found
-        if isinstance(rows, Tensor):  # nothing was left out, and one copy is faster than one a model
-            found[:, places[0]:places[0] + rows.shape[1]] = rows
-        else:
-            for values, place, row in zip(found, places, rows):
-                values[place:place + len(row)] = row
-        places = [place + len(row) for place, row in zip(places, rows)]
+        found = found or [rows[0].new_empty(size) for size in sizes]
+        for i, row in enumerate(rows):
+            found[i][places[i]:places[i] + len(row)] = row
+            places[i] += len(row)
     return found
 
 
