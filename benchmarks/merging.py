@@ -227,7 +227,7 @@ def differing(work, ours, theirs):
 def spread(values):
     """The median, and the range where there are several that differ."""
     middle, low, high = (f"{value:.1f}" for value in (statistics.median(values), min(values), max(values)))
-    return middle if low == high else f"{middle} ({low} to {high})"
+    return middle if low == high else f"{middle} ({low}–{high})"
 
 
 def seconds(runs):

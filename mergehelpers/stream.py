@@ -152,19 +152,23 @@ def run(job: Job, out: str | Path) -> None:
     `place` raises, and `ValueError` for values that are not finite.
     """
     part, first = place(out), job.sources[0]
-    part.mkdir()
     try:
+        part.mkdir()
         write(tqdm(job.merged(), "merge", len(job.models[0]) + len(job.rest), unit="tensor", leave=False, disable=None), job.shards, part)
         for pattern in states.BESIDE if Path(first.name).suffix not in states.SAFE + states.PICKLED else ():
             for file in first.files[0].parent.glob(pattern):
                 if not file.name.endswith(".index.json"):
                     shutil.copyfile(file, part / file.name)
         bar = tqdm(sorted({file for source in job.sources for file in source.files}), "hash", unit="file", leave=False, disable=None)
-        record = {"spec": job.spec, "sha256": {str(file): sha256(file) for file in bar}, "mergehelpers": mergehelpers.__version__, "torch": torch.__version__}
+        record = {"spec": job.spec, "sha256": {str(file): sha256(file) for file in bar},
+                  "mergehelpers": mergehelpers.__version__, "torch": torch.__version__}
         (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(part, out)
-    finally:
+    except FileExistsError:  # another merge to `out` began meanwhile, and what it writes is not ours to delete
+        raise
+    except BaseException:
         shutil.rmtree(part, ignore_errors=True)
+        raise
 
 
 @dataclass(frozen=True)
