@@ -147,7 +147,7 @@ def timed(owner, name, spent, part):
     setattr(owner, name, timing)
 
 
-def m_ties(reading, images=128):
+def m_ties(reading, images=INPUTS):
     def run(work, count, out):
         backbone, spent = OpenClipVision(model=work.name.rpartition("-")[0]), {}
         base, *experts = [states.load(folder / WEIGHTS) for folder in folders(work, count)]

@@ -159,8 +159,8 @@ def m_ties(backbone: Backbone, base: State, experts: Sequence[State], inputs, ke
     """M-TIES from unlabelled `inputs`: the merged state, and the keep rates it used.
 
     `reading` names one of `VARIANTS`. A synchronised one scores each site in the network merged so far. If all inputs fit one
-    batch (by default `ONE_PASS`), a single pass does it: it merges each layer when it comes to it. Otherwise each site takes
-    a pass of its own, through the layers before it. Raises `ValueError` for settings out of range, or no inputs.
+    batch (by default the backbone's, at least `ONE_PASS`), a single pass does it: it merges each layer when it
+    comes to it. Otherwise each site takes a pass of its own, through the layers before it. Raises `ValueError` for settings out of range, or no inputs.
     """
     how = variant(reading)
     check_rates(keep, spread)
