@@ -42,13 +42,30 @@ def make(work, count, model, dtype):
         if not (folder / WEIGHTS).exists():
             folder.mkdir(parents=True, exist_ok=True)
             first, own = (torch.Generator().manual_seed(seed) for seed in (0, i))
-            drawn = {name: (0.02 * torch.randn(shape, generator=first), 1e-3 * torch.randn(shape, generator=own))
-                     for name, shape in shapes.items()}
-            states.save({name: (value + noise if i else value).to(dtype) for name, (value, noise) in drawn.items()},
-                        folder / WEIGHTS, {"format": "pt"})
+            drawn = {
+                name: (
+                    0.02 * torch.randn(shape, generator=first),
+                    1e-3 * torch.randn(shape, generator=own),
+                )
+                for name, shape in shapes.items()
+            }
+            states.save(
+                {
+                    name: (value + noise if i else value).to(dtype)
+                    for name, (value, noise) in drawn.items()
+                },
+                folder / WEIGHTS,
+                {"format": "pt"},
+            )
     g = torch.Generator().manual_seed(0)
-    states.save({backbone.weight_name(site): KEEP - SPREAD * torch.rand(shapes[backbone.weight_name(site)][:1], generator=g)
-                 for site in backbone.sites()}, work / RATES)
+    states.save(
+        {
+            backbone.weight_name(site): KEEP
+            - SPREAD * torch.rand(shapes[backbone.weight_name(site)][:1], generator=g)
+            for site in backbone.sites()
+        },
+        work / RATES,
+    )
 
 
 def folders(work, count):
@@ -62,12 +79,19 @@ def ours(rule, base=True, **settings):
     def run(work, count, out):
         first, *experts = [folder.name for folder in folders(work, count)]
         spec = work / f"{out.stem}.toml"
-        spec.write_text(f"rule = {rule!r}\n" + (f"base = {first!r}\n" if base else "") + f"experts = {experts}\n[settings]\n"
-                        + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+        spec.write_text(
+            f"rule = {rule!r}\n"
+            + (f"base = {first!r}\n" if base else "")
+            + f"experts = {experts}\n[settings]\n"
+            + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+        )
         start = time.perf_counter()
         job = stream.read(spec)
-        stream.write(job.merged(), [replace(shard, name=out.name) for shard in job.shards], out.parent)
+        stream.write(
+            job.merged(), [replace(shard, name=out.name) for shard in job.shards], out.parent
+        )
         return {"seconds": time.perf_counter() - start}
+
     return run
 
 
@@ -101,8 +125,13 @@ def peft(work, count, out):
     start = time.perf_counter()
     base, *experts = [load_file(folder / WEIGHTS) for folder in folders(work, count)]
     weights = torch.ones(count)
-    save_file({name: value + SCALE * ties([expert[name] - value for expert in experts], weights, KEEP)
-               for name, value in base.items()}, out)
+    save_file(
+        {
+            name: value + SCALE * ties([expert[name] - value for expert in experts], weights, KEEP)
+            for name, value in base.items()
+        },
+        out,
+    )
     return {"seconds": time.perf_counter() - start}
 
 
@@ -111,9 +140,17 @@ def mergekit(work, count, out):
 
     base, *experts = [str(folder / WEIGHTS) for folder in folders(work, count)]
     config = work / "mergekit.yaml"
-    config.write_text(json.dumps({"merge_method": "ties", "base_model": base, "dtype": "float32",
-                                  "models": [{"model": expert} for expert in experts],
-                                  "parameters": {"density": KEEP, "weight": 1.0, "normalize": True, "lambda": SCALE}}))
+    config.write_text(
+        json.dumps(
+            {
+                "merge_method": "ties",
+                "base_model": base,
+                "dtype": "float32",
+                "models": [{"model": expert} for expert in experts],
+                "parameters": {"density": KEEP, "weight": 1.0, "normalize": True, "lambda": SCALE},
+            }
+        )
+    )
     start = time.perf_counter()
     main([str(config), str(out.with_suffix(""))], standalone_mode=False)
     seconds = time.perf_counter() - start
@@ -122,14 +159,20 @@ def mergekit(work, count, out):
 
 
 def fusion_bench(work, count, out):
-    from fusion_bench.method.ties_merging.ties_merging_utils import state_dict_to_vector, ties_merging, vector_to_state_dict
+    from fusion_bench.method.ties_merging.ties_merging_utils import (
+        state_dict_to_vector,
+        ties_merging,
+        vector_to_state_dict,
+    )
 
     start = time.perf_counter()
     base, *experts = [load_file(folder / WEIGHTS) for folder in folders(work, count)]
     flat = state_dict_to_vector(base)
     vectors = torch.vstack([state_dict_to_vector(expert) for expert in experts]) - flat
     merged = flat + SCALE * ties_merging(vectors, reset_thresh=KEEP, merge_func="mean")
-    save_file({name: value.clone() for name, value in vector_to_state_dict(merged, base).items()}, out)
+    save_file(
+        {name: value.clone() for name, value in vector_to_state_dict(merged, base).items()}, out
+    )
     return {"seconds": time.perf_counter() - start}
 
 
@@ -151,14 +194,21 @@ def m_ties(reading, images=INPUTS):
     def run(work, count, out):
         backbone, spent = OpenClipVision(model=work.name.rpartition("-")[0]), {}
         base, *experts = [states.load(folder / WEIGHTS) for folder in folders(work, count)]
-        inputs = torch.randint(0, 256, (images, 224, 224, 3), generator=torch.Generator().manual_seed(0)).byte().numpy()
+        inputs = (
+            torch.randint(0, 256, (images, 224, 224, 3), generator=torch.Generator().manual_seed(0))
+            .byte()
+            .numpy()
+        )
         timed(backbone, "at_site", spent, "experts' layers")
         timed(mloss, "discrepancy", spent, "gaps")
         timed(merge, "m_ties", spent, "merge")
         start = time.perf_counter()
-        merged, _ = mties.m_ties(backbone, base, experts, inputs, KEEP, SPREAD, SCALE, reading, batch=images)
+        merged, _ = mties.m_ties(
+            backbone, base, experts, inputs, KEEP, SPREAD, SCALE, reading, batch=images
+        )
         save_file(merged, out)
         return {"seconds": time.perf_counter() - start, "parts": spent}
+
     return run
 
 
@@ -190,7 +240,10 @@ def limit():
 def status(process):
     """Memory of a process in GB: beside mapped files, and in all; zeros when it has ended."""
     try:
-        lines = dict(line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines())
+        lines = dict(
+            line.split(":", 1)
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        )
         return [int(lines[field].split()[0]) * 1024 / 1e9 for field in ("RssAnon", "VmRSS")]
     except (OSError, KeyError):
         return [0.0, 0.0]
@@ -198,13 +251,27 @@ def status(process):
 
 def measured(name, count, work):
     """One run in a process of its own: seconds, and peaks of memory; None if memory ran out."""
-    for folder in folders(work, count):  # into the system's cache, from where another contender may have pushed it
+    for folder in folders(
+        work, count
+    ):  # into the system's cache, from where another contender may have pushed it
         with open(folder / WEIGHTS, "rb") as file:
             while file.read(2**24):
                 pass
-    command = [sys.executable, __file__, "--work", str(work), "--experts", str(count), "--one", name]
+    command = [
+        sys.executable,
+        __file__,
+        "--work",
+        str(work),
+        "--experts",
+        str(count),
+        "--one",
+        name,
+    ]
     with open(work / "answer", "w+") as answer, open(work / "log", "w+") as log:
-        process, peaks = subprocess.Popen(command, stdout=answer, stderr=log, preexec_fn=limit), [0.0, 0.0]
+        process, peaks = (
+            subprocess.Popen(command, stdout=answer, stderr=log, preexec_fn=limit),
+            [0.0, 0.0],
+        )
         while process.poll() is None:
             peaks = [max(pair) for pair in zip(peaks, status(process))]
             time.sleep(0.01)
@@ -221,12 +288,16 @@ def measured(name, count, work):
 def differing(work, ours, theirs):
     """The share of entries in which two outputs differ by more than rounding."""
     a, b = load_file(work / f"{ours}.safetensors"), load_file(work / f"{theirs}.safetensors")
-    return sum(((a[name] - b[name]).abs() > 1e-6).sum().item() for name in a) / sum(value.numel() for value in a.values())
+    return sum(((a[name] - b[name]).abs() > 1e-6).sum().item() for name in a) / sum(
+        value.numel() for value in a.values()
+    )
 
 
 def spread(values):
     """The median, and the range where there are several that differ."""
-    middle, low, high = (f"{value:.1f}" for value in (statistics.median(values), min(values), max(values)))
+    middle, low, high = (
+        f"{value:.1f}" for value in (statistics.median(values), min(values), max(values))
+    )
     return middle if low == high else f"{middle} ({low}–{high})"
 
 
@@ -237,14 +308,25 @@ def seconds(runs):
 def table(rows, counts):
     """Results as Markdown: `rows[name][count]` lists the runs of a contender with so many experts; ratios are those of the last count."""
     last = counts[-1]
-    lines = [f"| Seconds with | {' | '.join(f'{count} experts' for count in counts)} | × average | × TIES | Memory, GB | Unlike ours |",
-             f"|{'---|' * (len(counts) + 5)}"]
+    lines = [
+        f"| Seconds with | {' | '.join(f'{count} experts' for count in counts)} | × average | × TIES | Memory, GB | Unlike ours |",
+        f"|{'---|' * (len(counts) + 5)}",
+    ]
     for name, by_count in rows.items():
         cells, runs = [seconds(by_count[count]) for count in counts], by_count[last]
         if None not in runs:
-            cells += [spread([run["seconds"] / other["seconds"] for run, other in zip(runs, rows[floor][last])])
-                      for floor in (FLOOR, GLOBAL)]
-            cells += [" / ".join(f"{max(run[key] for run in runs):.2f}" for key in ("anonymous", "total"))]
+            cells += [
+                spread(
+                    [
+                        run["seconds"] / other["seconds"]
+                        for run, other in zip(runs, rows[floor][last])
+                    ]
+                )
+                for floor in (FLOOR, GLOBAL)
+            ]
+            cells += [
+                " / ".join(f"{max(run[key] for run in runs):.2f}" for key in ("anonymous", "total"))
+            ]
             cells += [f"{runs[0]['unlike']:.4%}" if "unlike" in runs[0] else ""]
         lines.append(f"| {' | '.join([name, *cells, *[''] * (len(counts) + 4 - len(cells))])} |")
     return "\n".join(lines)
@@ -253,47 +335,97 @@ def table(rows, counts):
 def breakdown(rows, counts):
     """The parts of M-TIES in seconds, as Markdown; what is left to the network's own pass, and to reading and writing."""
     parts = ("experts' layers", "gaps", "merge")
-    lines = [f"| Seconds of | {' | '.join(parts)} | the rest | in all |", "|---|---|---|---|---|---|"]
+    lines = [
+        f"| Seconds of | {' | '.join(parts)} | the rest | in all |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, by_count in rows.items():
         runs = by_count[counts[-1]]
         if "parts" in (runs[0] or ()):
             spent = [statistics.median(run["parts"][part] for run in runs) for part in parts]
             whole = statistics.median(run["seconds"] for run in runs)
-            lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in (*spent, whole - sum(spent), whole))} |")
+            lines.append(
+                f"| {name} | {' | '.join(f'{value:.1f}' for value in (*spent, whole - sum(spent), whole))} |"
+            )
     return "\n".join(lines) + "\n\n" if len(lines) > 2 else ""
 
 
 def machine(names):
     """Processor, memory and versions, in one line, with the packages that some contenders needed."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "",
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     packages = ["torch", "safetensors", *filter(None, (CONTENDERS[name][1] for name in names))]
-    return (f"{cpu or platform.processor()}, {torch.get_num_threads()} threads, {memory:.0f} GB; Python {platform.python_version()}, "
-            + ", ".join(f"{name} {version(name)}" for name in packages) + f"; {datetime.date.today()}")
+    return (
+        f"{cpu or platform.processor()}, {torch.get_num_threads()} threads, {memory:.0f} GB; Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in packages)
+        + f"; {datetime.date.today()}"
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experts", type=int, nargs="+", default=[2, 4, 8], help="numbers of experts")
-    parser.add_argument("--model", default="ViT-B-32", help="a model of open_clip, for its visual tower")
+    parser.add_argument(
+        "--experts", type=int, nargs="+", default=[2, 4, 8], help="numbers of experts"
+    )
+    parser.add_argument(
+        "--model", default="ViT-B-32", help="a model of open_clip, for its visual tower"
+    )
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--rounds", type=int, default=3, help=f"how often everything runs that takes less than {SLOW} seconds")
-    parser.add_argument("--work", type=Path, default=ROOT / "_build" / "benchmarks", help="folder for models and outputs, 7 GB or more")
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), help="contenders beside the average and TIES")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help=f"how often everything runs that takes less than {SLOW} seconds",
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=ROOT / "_build" / "benchmarks",
+        help="folder for models and outputs, 7 GB or more",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=CONTENDERS,
+        default=list(CONTENDERS),
+        help="contenders beside the average and TIES",
+    )
     parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         run, *_ = CONTENDERS[options.one]
-        print(json.dumps(run(options.work, options.experts[0], options.work / f"{options.one}.safetensors")))
+        print(
+            json.dumps(
+                run(options.work, options.experts[0], options.work / f"{options.one}.safetensors")
+            )
+        )
         return
     title = f"{options.model}-{options.dtype}"
     work = options.work / title
     make(work, max(options.experts), options.model, getattr(torch, options.dtype))
     compared = {CONTENDERS[name][2] for name in options.only}
-    wanted = {name: contender for name, contender in CONTENDERS.items() if name in {FLOOR, GLOBAL, *options.only, *compared}}
-    wanted = {name: contender for name, contender in wanted.items() if not contender[1] or find_spec(contender[1])}
+    wanted = {
+        name: contender
+        for name, contender in CONTENDERS.items()
+        if name in {FLOOR, GLOBAL, *options.only, *compared}
+    }
+    wanted = {
+        name: contender
+        for name, contender in wanted.items()
+        if not contender[1] or find_spec(contender[1])
+    }
     rows = {name: {count: [] for count in options.experts} for name in wanted}
-    for number, count in tqdm([(number, count) for number in range(options.rounds) for count in options.experts], desc="rounds"):
+    for number, count in tqdm(
+        [(number, count) for number in range(options.rounds) for count in options.experts],
+        desc="rounds",
+    ):
         for name, (_, _, other) in wanted.items():
             before = rows[name][count]
             if None in before or before and before[0]["seconds"] > SLOW:
@@ -302,8 +434,10 @@ def main():
             tqdm.write(f"{name}, {count}: {before[-1]}")
             if before[-1] and other and number == 0:
                 before[-1]["unlike"] = differing(work, other, name)
-    text = (f"{table(rows, options.experts)}\n\n{breakdown(rows, options.experts)}{title}; {machine(wanted)}. {options.rounds} rounds;"
-            f" what takes more than {SLOW} seconds ran once.\n")
+    text = (
+        f"{table(rows, options.experts)}\n\n{breakdown(rows, options.experts)}{title}; {machine(wanted)}. {options.rounds} rounds;"
+        f" what takes more than {SLOW} seconds ran once.\n"
+    )
     out = ROOT / "book" / "benchmarks" / f"{title}.md"
     out.parent.mkdir(exist_ok=True)
     out.write_text(text, encoding="utf-8")

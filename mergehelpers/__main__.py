@@ -9,12 +9,20 @@ def main() -> None:
     """Parse the command line, report, merge; errors and interrupts end in one line."""
     parser = argparse.ArgumentParser(prog="python -m mergehelpers", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    merge = commands.add_parser("merge", help="merge the models that a spec names into a new folder")
+    merge = commands.add_parser(
+        "merge", help="merge the models that a spec names into a new folder"
+    )
     merge.add_argument("spec", help="a TOML file: rule, base, experts, [settings]")
     merge.add_argument("out", help="the folder to be made")
-    merge.add_argument("--dry-run", action="store_true", help="check everything but the values, and say what the merge will need")
+    merge.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything but the values, and say what the merge will need",
+    )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems send it, and what was begun must be deleted then too
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # batch systems send it, and what was begun must be deleted then too
     try:
         from mergehelpers import stream  # takes seconds, in which one may press Ctrl-C
 

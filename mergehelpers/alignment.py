@@ -47,7 +47,9 @@ def check_finite(z: Tensor, name: str) -> None:
     """Raise `ValueError` that names the first row of (inputs, width) with NaN or infinity."""
     if not z.isfinite().all():
         row = int((~z.isfinite()).any(-1).nonzero()[0, -1])
-        raise ValueError(f"{name} hold NaN or infinity, first in row {row}; alignment needs finite numbers")
+        raise ValueError(
+            f"{name} hold NaN or infinity, first in row {row}; alignment needs finite numbers"
+        )
 
 
 def draw(labels: Tensor, shots: int, classes: Sequence[str], seed: int) -> Tensor:
@@ -61,7 +63,9 @@ def draw(labels: Tensor, shots: int, classes: Sequence[str], seed: int) -> Tenso
     for number, name in enumerate(classes):
         there = (labels == number).nonzero().flatten()
         if len(there) < shots:
-            raise ValueError(f"{shots} shots asked of the class {name!r}, which has {len(there)} samples to draw from")
+            raise ValueError(
+                f"{shots} shots asked of the class {name!r}, which has {len(there)} samples to draw from"
+            )
         chosen.append(there[torch.randperm(len(there), generator=generator)[:shots]])
     return torch.cat(chosen)
 
@@ -91,7 +95,9 @@ def _shares(labels, classes):
     """One column a class: the share of each of its anchors in their mean."""
     members = one_hot(labels, classes)
     if not members.any(0).all():
-        raise ValueError(f"class number {int(members.sum(0).argmin())} has no anchors; every class needs one")
+        raise ValueError(
+            f"class number {int(members.sum(0).argmin())} has no anchors; every class needs one"
+        )
     return members / members.sum(0)
 
 
@@ -103,7 +109,9 @@ def divergence(logits: Tensor, targets: Tensor) -> Tensor:
     return (torch.xlogy(targets, targets) - targets * logits.log_softmax(-1)).sum(-1).mean(-1)
 
 
-def minimise(start: Mapping[str, Tensor], loss: Callable[[dict[str, Tensor]], Tensor], plan: Plan) -> dict[str, Tensor]:
+def minimise(
+    start: Mapping[str, Tensor], loss: Callable[[dict[str, Tensor]], Tensor], plan: Plan
+) -> dict[str, Tensor]:
     """The tensors at the end of training; `loss` gives one number a batched problem.
 
     Raises `ValueError` when it is no longer finite.
@@ -114,17 +122,23 @@ def minimise(start: Mapping[str, Tensor], loss: Callable[[dict[str, Tensor]], Te
     for step in range(plan.steps):
         value = loss(moving).sum()
         if not value.isfinite():
-            raise ValueError(f"the repair diverged: its loss is {value.item()} at step {step} with rate {plan.rate}; try a smaller rate")
+            raise ValueError(
+                f"the repair diverged: its loss is {value.item()} at step {step} with rate {plan.rate}; try a smaller rate"
+            )
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
         schedule.step()
     if bad := [name for name, value in moving.items() if not value.isfinite().all()]:
-        raise ValueError(f"the repair diverged: {bad[0]} is not finite after {plan.steps} steps with rate {plan.rate}; try a smaller rate")
+        raise ValueError(
+            f"the repair diverged: {bad[0]} is not finite after {plan.steps} steps with rate {plan.rate}; try a smaller rate"
+        )
     return {name: value.detach() for name, value in moving.items()}
 
 
-def fit_head(z: Tensor, targets: Tensor, start: Head, plan: Plan = Plan(), only_bias: bool = False) -> Head:
+def fit_head(
+    z: Tensor, targets: Tensor, start: Head, plan: Plan = Plan(), only_bias: bool = False
+) -> Head:
     """FT-Classifier, or Aligned W' (Eq. 8): train the head, from `start`, to answer as the targets do. Batched.
 
     `targets` are the teacher's probabilities; one-hot labels make it few-shot logistic regression. `only_bias` leaves the
@@ -136,7 +150,9 @@ def fit_head(z: Tensor, targets: Tensor, start: Head, plan: Plan = Plan(), only_
     return Head(**(start._asdict() | found))
 
 
-def fit_map(z: Tensor, targets: Tensor, head: Head, plan: Plan = Plan(), penalty: float = 0.0) -> Map:
+def fit_map(
+    z: Tensor, targets: Tensor, head: Head, plan: Plan = Plan(), penalty: float = 0.0
+) -> Map:
     """Aligned M (Eq. 7), from the identity; with `penalty` > 0 the regularised form (Eq. 9). Batched.
 
     The penalty is `penalty` times the sum of absolute entries of MᵀM - I, as Eq. 9 prints it.
@@ -154,8 +170,13 @@ def fit_map(z: Tensor, targets: Tensor, head: Head, plan: Plan = Plan(), penalty
 def fit_scale(z: Tensor, targets: Tensor, head: Head, plan: Plan = Plan()) -> Map:
     """One factor and one shift a feature, trained like Aligned M: what the gain and bias of a last LayerNorm could do. Batched."""
     zeros = torch.zeros(*z.shape[:-2], z.shape[-1], dtype=z.dtype)
-    found = minimise({"gain": zeros, "shift": zeros},
-                     lambda p: divergence(head(z * (1 + p["gain"]).unsqueeze(-2) + p["shift"].unsqueeze(-2)), targets), plan)
+    found = minimise(
+        {"gain": zeros, "shift": zeros},
+        lambda p: divergence(
+            head(z * (1 + p["gain"]).unsqueeze(-2) + p["shift"].unsqueeze(-2)), targets
+        ),
+        plan,
+    )
     return Map(torch.diag_embed(1 + found["gain"]), found["shift"])
 
 
@@ -167,7 +188,11 @@ def fit_gram(z: Tensor, targets: Tensor, start: Head, plan: Plan = Plan()) -> He
     start = _spread(start, z)
     u, sizes, rows = torch.linalg.svd(start.weight, full_matrices=False)
     kept = u * sizes.unsqueeze(-2)
-    free = minimise({"rows": rows}, lambda p: divergence(Head(kept @ orthonormal_rows(p["rows"]), start.bias)(z), targets), plan)
+    free = minimise(
+        {"rows": rows},
+        lambda p: divergence(Head(kept @ orthonormal_rows(p["rows"]), start.bias)(z), targets),
+        plan,
+    )
     return Head(kept @ orthonormal_rows(free["rows"]), start.bias)
 
 
@@ -176,7 +201,9 @@ def orthonormal_rows(matrix: Tensor) -> Tensor:
 
     (The gradient of the polar factor, by SVD, does not exist where singular values are equal.)
     """
-    return torch.linalg.solve_triangular(torch.linalg.cholesky(matrix @ matrix.mT), matrix, upper=False)
+    return torch.linalg.solve_triangular(
+        torch.linalg.cholesky(matrix @ matrix.mT), matrix, upper=False
+    )
 
 
 def _spread(head, z):
@@ -224,7 +251,10 @@ def rotation(z: Tensor, target: Tensor, ridge: float = 0.0, centred: bool = True
     a, b = (z - z.mean(0), target - target.mean(0)) if centred else (z, target)
     eye = torch.eye(z.shape[1], dtype=z.dtype)
     matrix = nearest_orthogonal(a.T @ b + _weight(a, ridge) * eye)
-    return Map(matrix, target.mean(0) - z.mean(0) @ matrix if centred else torch.zeros(z.shape[1], dtype=z.dtype))
+    return Map(
+        matrix,
+        target.mean(0) - z.mean(0) @ matrix if centred else torch.zeros(z.shape[1], dtype=z.dtype),
+    )
 
 
 def similarity(z: Tensor, target: Tensor, ridge: float = 0.0) -> Map:
@@ -256,7 +286,10 @@ FREEDOMS = {
     "nothing": Freedom(nothing, lambda d: 0),
     "translation": Freedom(translation, lambda d: d),
     "scale": Freedom(scaling, lambda d: 2 * d),
-    "rotation alone": Freedom(lambda z, target, ridge=0.0: rotation(z, target, ridge, centred=False), lambda d: d * (d - 1) // 2),
+    "rotation alone": Freedom(
+        lambda z, target, ridge=0.0: rotation(z, target, ridge, centred=False),
+        lambda d: d * (d - 1) // 2,
+    ),
     "rotation": Freedom(rotation, lambda d: d * (d - 1) // 2 + d),
     "similarity": Freedom(similarity, lambda d: d * (d - 1) // 2 + d + 1),
     "linear": Freedom(linear, lambda d: d * d + d),
@@ -270,7 +303,9 @@ def error(mapped: Tensor, target: Tensor) -> float:
 
 def defect(matrix: Tensor) -> float:
     """How far from orthogonal: the root mean square of the singular values' squares minus 1, ‖MᵀM - I‖_F / √width."""
-    return float((matrix.T @ matrix - torch.eye(len(matrix), dtype=matrix.dtype)).norm() / len(matrix) ** 0.5)
+    return float(
+        (matrix.T @ matrix - torch.eye(len(matrix), dtype=matrix.dtype)).norm() / len(matrix) ** 0.5
+    )
 
 
 def likeness(a: Tensor, b: Tensor) -> float:
@@ -289,7 +324,9 @@ def shared_neighbours(a: Tensor, b: Tensor, neighbours: int = 10) -> float:
 
     def nearest(z):
         distance = torch.cdist(z, z)
-        return one_hot(distance.fill_diagonal_(torch.inf).topk(neighbours, largest=False).indices, len(z)).sum(1)
+        return one_hot(
+            distance.fill_diagonal_(torch.inf).topk(neighbours, largest=False).indices, len(z)
+        ).sum(1)
 
     return float((nearest(a) * nearest(b)).sum(1).to(a).mean() / neighbours)
 
@@ -297,5 +334,9 @@ def shared_neighbours(a: Tensor, b: Tensor, neighbours: int = 10) -> float:
 def shuffled(state: Mapping[str, Tensor], seed: int) -> State:
     """A control: the entries of every tensor in a random order, so that their sizes stay and what they learnt goes."""
     generator = torch.Generator().manual_seed(seed)
-    return {key: value.reshape(-1)[torch.randperm(value.numel(), generator=generator)].reshape(value.shape)
-            for key, value in state.items()}
+    return {
+        key: value.reshape(-1)[torch.randperm(value.numel(), generator=generator)].reshape(
+            value.shape
+        )
+        for key, value in state.items()
+    }

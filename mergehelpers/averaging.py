@@ -30,7 +30,9 @@ def features(net: Net, models: Sequence[State], images: Tensor) -> Tensor:
 
 def heads(models: Sequence[State]) -> tuple[Tensor, Tensor]:
     """The classifiers' weights (models, classes, width) and biases (models, classes)."""
-    return tuple(torch.stack([state[key] for state in models]) for key in ("head.weight", "head.bias"))
+    return tuple(
+        torch.stack([state[key] for state in models]) for key in ("head.weight", "head.bias")
+    )
 
 
 def ensemble_logits(f: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -43,7 +45,9 @@ def ensemble_features(f: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return f.mean(0) @ weight.mean(0).T + bias.mean(0)
 
 
-def greedy(models: Sequence[State], score: Callable[[State], float], halving: bool = False) -> tuple[State, list[int]]:
+def greedy(
+    models: Sequence[State], score: Callable[[State], float], halving: bool = False
+) -> tuple[State, list[int]]:
     """The greedy soup and the indices of its members (Wortsman et al. 2022, Algorithm 1).
 
     Models are tried from the best to the worst; one stays if the mean of all members scores no less. With `halving`, as
@@ -78,7 +82,13 @@ def magnified(state: State, factor: float, biases: str = "all") -> State:
     for key, value in state.items():
         layer += key.endswith("weight")
         power = {"all": 1, "none": None, "layers": layer}[biases] if key.endswith("bias") else 1
-        out[key] = value * 0 if power is None else value * factor**power if value.is_floating_point() else value
+        out[key] = (
+            value * 0
+            if power is None
+            else value * factor**power
+            if value.is_floating_point()
+            else value
+        )
     return out
 
 
@@ -94,8 +104,12 @@ def permuted(net: Net, state: State, reference: State, sweeps: int = 50) -> Stat
         for (own, _), (_, following) in zip(units, [*units[1:], (None, "head")]):
             rows = [k for k in state if k.rpartition(".")[0] in own and state[k].ndim]
             after = f"{following}.weight"
-            alike = sum(reference[k].flatten(1) @ state[k].flatten(1).T if state[k].ndim > 1
-                        else torch.outer(reference[k], state[k]) for k in rows)
+            alike = sum(
+                reference[k].flatten(1) @ state[k].flatten(1).T
+                if state[k].ndim > 1
+                else torch.outer(reference[k], state[k])
+                for k in rows
+            )
             alike = alike + torch.einsum("oa...,ob...->ab", reference[after], state[after])
             order = torch.as_tensor(linear_sum_assignment(alike.cpu(), maximize=True)[1])
             moved |= bool((order != torch.arange(len(order))).any())
@@ -119,7 +133,10 @@ def repaired(net: Net, soup: State, models: Sequence[State], images: Tensor) -> 
 
     def mend(_, args, h):
         """Change a layer's output on its way, so that the next layer sees it mended."""
-        (own_mean, own_spread), (mean, spread) = _of_channels(h), torch.stack([w[len(changes)] for w in wanted]).mean(0)
+        (own_mean, own_spread), (mean, spread) = (
+            _of_channels(h),
+            torch.stack([w[len(changes)] for w in wanted]).mean(0),
+        )
         gain = spread / own_spread.clamp(min=1e-6)
         changes.append((gain, mean - gain * own_mean))
         shape = (1, -1, *[1] * (h.ndim - 2))
@@ -145,7 +162,11 @@ def cancelled(net: Net, models: Sequence[State], images: Tensor) -> list[float]:
     relus, seen = [m for m in net.module.modules() if isinstance(m, nn.ReLU)], []
     for state in models:
         h = []
-        with hooked(relus, [lambda _, args: h.append(args[0].clone())] * len(relus), "register_forward_pre_hook"):
+        with hooked(
+            relus,
+            [lambda _, args: h.append(args[0].clone())] * len(relus),
+            "register_forward_pre_hook",
+        ):
             net.embed(state, images, batch=len(images))
         seen.append(h)
     layers = [torch.stack(h) for h in zip(*seen)]
@@ -154,8 +175,12 @@ def cancelled(net: Net, models: Sequence[State], images: Tensor) -> list[float]:
 
 def _units(net):
     """The hidden layers of a chain: the names of a layer and of its BatchNorm, and the layer's name once more."""
-    if not isinstance(net.module, nn.Sequential) or any(len(list(m.children())) for m in net.module):
-        raise ValueError(f"{type(net.module).__name__} is no chain of layers; allowed: the networks vgg5 to vgg19")
+    if not isinstance(net.module, nn.Sequential) or any(
+        len(list(m.children())) for m in net.module
+    ):
+        raise ValueError(
+            f"{type(net.module).__name__} is no chain of layers; allowed: the networks vgg5 to vgg19"
+        )
     units = []
     for name, module in net.module.named_children():
         if isinstance(module, (nn.Conv2d, nn.Linear)):

@@ -12,7 +12,9 @@ from mergehelpers.states import State
 from mergehelpers.suites import Suite
 
 
-def diagonal_fisher(suite: Suite, state: State, task: str, inputs, seed: int = 0, device: str = "auto") -> State:
+def diagonal_fisher(
+    suite: Suite, state: State, task: str, inputs, seed: int = 0, device: str = "auto"
+) -> State:
     """Diagonal of the Fisher information of a task's answers, for every floating-point tensor of `state`.
 
     The mean over inputs of the squared gradient of log p(y | x), with y drawn from the model's own answer (Matena and
@@ -22,21 +24,35 @@ def diagonal_fisher(suite: Suite, state: State, task: str, inputs, seed: int = 0
         raise ValueError(f"the Fisher information of {task} needs inputs; there are none")
     place = devices.pick(device)
     state = {key: value.detach().to(place) for key, value in state.items()}
-    moving = {key: value.clone().requires_grad_() for key, value in state.items() if value.is_floating_point()}
+    moving = {
+        key: value.clone().requires_grad_()
+        for key, value in state.items()
+        if value.is_floating_point()
+    }
     sums = {key: torch.zeros_like(value) for key, value in moving.items()}
     generator = torch.Generator().manual_seed(seed)
     for i in range(len(inputs)):
-        z = log_softmax(suite.logits(task, suite.backbone.encode(state | moving, suite.backbone.prepare(inputs[i:i + 1])),
-                                     state | moving), dim=1)[0]
+        z = log_softmax(
+            suite.logits(
+                task,
+                suite.backbone.encode(state | moving, suite.backbone.prepare(inputs[i : i + 1])),
+                state | moving,
+            ),
+            dim=1,
+        )[0]
         y = torch.multinomial(z.detach().exp().cpu(), 1, generator=generator).item()
-        for key, gradient in zip(moving, torch.autograd.grad(z[y], moving.values(), allow_unused=True)):
+        for key, gradient in zip(
+            moving, torch.autograd.grad(z[y], moving.values(), allow_unused=True)
+        ):
             if gradient is not None:
                 sums[key] += gradient.square()
     return {key: value / len(inputs) for key, value in sums.items()}
 
 
 @torch.no_grad()
-def input_grams(suite: Suite, state: State, inputs, batch: int | None = None, device: str = "auto") -> State:
+def input_grams(
+    suite: Suite, state: State, inputs, batch: int | None = None, device: str = "auto"
+) -> State:
     """X'X / n of what enters every linear layer, by the name of its weight: `{name: (width, width)}`.
 
     The n rows of X are inputs and tokens, padding left out. Attention that packs queries, keys and values into one weight
@@ -46,7 +62,11 @@ def input_grams(suite: Suite, state: State, inputs, batch: int | None = None, de
         raise ValueError("Gram matrices need inputs; there are none")
     backbone, place = suite.backbone, devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
-    layers = {name: module for path, module in backbone.module.named_modules() if (name := _weight(path, module)) in state}
+    layers = {
+        name: module
+        for path, module in backbone.module.named_modules()
+        if (name := _weight(path, module)) in state
+    }
     sums, rows, size = {}, dict.fromkeys(layers, 0), batch or backbone.batch
 
     def see(module, args, name, prepared):
@@ -57,9 +77,12 @@ def input_grams(suite: Suite, state: State, inputs, batch: int | None = None, de
         rows[name] += len(flat)
 
     for start in range(0, len(inputs), size):
-        prepared = backbone.prepare(inputs[start:start + size])
-        with hooked(list(layers.values()), [partial(see, name=name, prepared=prepared) for name in layers],
-                    "register_forward_pre_hook"):
+        prepared = backbone.prepare(inputs[start : start + size])
+        with hooked(
+            list(layers.values()),
+            [partial(see, name=name, prepared=prepared) for name in layers],
+            "register_forward_pre_hook",
+        ):
             backbone.encode(state, prepared)
     return {name: (value / rows[name]).float() for name, value in sums.items()}
 

@@ -16,11 +16,17 @@ def pick(name: str = "auto") -> torch.device:
     """
     if name not in DEVICES:
         raise ValueError(f"device is {name!r}; allowed: {', '.join(DEVICES)}")
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
     if not available[name]:
-        raise RuntimeError(f"device is {name!r}, but this machine has no {name}; use 'auto' or 'cpu'")
+        raise RuntimeError(
+            f"device is {name!r}, but this machine has no {name}; use 'auto' or 'cpu'"
+        )
     return torch.device(name)
 
 

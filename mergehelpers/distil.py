@@ -78,7 +78,9 @@ def oracle(z: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> Te
 LOSSES: dict[str, Callable] = {"hard": hard, "soft": soft, "entropy": entropy, "labels": oracle}
 
 
-def student_loss(z: Tensor, teacher: Tensor, labels: Tensor, weight: float = 0.7, temperature: float = 4.0) -> Tensor:
+def student_loss(
+    z: Tensor, teacher: Tensor, labels: Tensor, weight: float = 0.7, temperature: float = 4.0
+) -> Tensor:
     """Eq. 8: `weight` times cross-entropy against `labels`, the rest times `soft`."""
     return weight * cross_entropy(z, labels) + (1 - weight) * soft(z, teacher, labels, temperature)
 
@@ -105,14 +107,27 @@ def teach(suite: Suite, inputs: Mapping[str, object], device: str = "auto") -> d
 def check_classes(task: str, logits: Tensor, classes: int) -> None:
     """Raise `ValueError` unless the logits (inputs, classes) are finite and as wide as the student has classes."""
     if logits.shape[1] != classes:
-        raise ValueError(f"{task}: the teacher knows {logits.shape[1]} classes, the student {classes}")
+        raise ValueError(
+            f"{task}: the teacher knows {logits.shape[1]} classes, the student {classes}"
+        )
     if not logits.isfinite().all():
         raise ValueError(f"{task}: the teacher answers with NaN or infinity")
 
 
-def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teacher: Mapping[str, Tensor], plan: Plan = Plan(),
-          labels: Mapping[str, Tensor] | None = None, heads: bool = False, stacks: Mapping[str, Tensor] | None = None,
-          seed: int = 0, watch: int = 0, device: str = "auto", progress: bool | None = None) -> Trained:
+def train(
+    suite: Suite,
+    learner: nn.Module,
+    inputs: Mapping[str, object],
+    teacher: Mapping[str, Tensor],
+    plan: Plan = Plan(),
+    labels: Mapping[str, Tensor] | None = None,
+    heads: bool = False,
+    stacks: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
+    watch: int = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Trained:
     """Fit the learner so that one merged network answers as the teachers do on `inputs[task]`, each under its own head.
 
     The merge is `merge.combine(suite.base, stacks, learner())`; `stacks` are by default the task vectors of the suite's
@@ -126,28 +141,61 @@ def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teache
             raise ValueError(f"{task} has no unlabelled inputs to learn from")
         check_classes(task, teacher[task], len(suite.task(task).classes))
     place = devices.pick(device)
-    stacks = merge.vectors_stacked(suite.base, list(suite.experts.values())) if stacks is None else stacks
+    stacks = (
+        merge.vectors_stacked(suite.base, list(suite.experts.values()))
+        if stacks is None
+        else stacks
+    )
     stacks = {key: value.to(place) for key, value in stacks.items()}
     base = {key: value.to(place) for key, value in suite.base.items()}
-    suite, learner = _with_own_heads(suite, list(inputs), place) if heads else suite, learner.to(place)
+    suite, learner = (
+        _with_own_heads(suite, list(inputs), place) if heads else suite,
+        learner.to(place),
+    )
     own = [value for task in inputs for value in suite.task(task).head.values()] if heads else []
     optimiser = torch.optim.Adam([*learner.parameters(), *own], lr=plan.rate)
-    schedule = torch.optim.lr_scheduler.StepLR(optimiser, max(1, round(plan.drop * plan.steps)), 0.1)
+    schedule = torch.optim.lr_scheduler.StepLR(
+        optimiser, max(1, round(plan.drop * plan.steps)), 0.1
+    )
     generator, losses, path = torch.Generator().manual_seed(seed), [], {}
-    for step in tqdm(range(plan.steps), desc="train", unit="step", disable=None if progress is None else not progress):
+    for step in tqdm(
+        range(plan.steps),
+        desc="train",
+        unit="step",
+        disable=None if progress is None else not progress,
+    ):
         if watch and step % watch == 0:
             path[step] = learner().detach().cpu()
-        chosen = {task: torch.randperm(len(raw), generator=generator)[:plan.batch] for task, raw in inputs.items()}
+        chosen = {
+            task: torch.randperm(len(raw), generator=generator)[: plan.batch]
+            for task, raw in inputs.items()
+        }
         state = merge.combine(base, stacks, learner())
         # torch's BatchNorm takes no gradient through the moments it has stored.
-        state |= {name: state[name].detach() for name, _ in suite.backbone.module.named_buffers() if name in state}
-        scores = logits(suite, state, {task: take(inputs[task], chosen[task].tolist()) for task in inputs})
-        loss = torch.stack([LOSSES[plan.loss](
-            scores[task], teacher[task][i].to(place), None if labels is None else labels[task][i].to(place), plan.temperature)
-            for task, i in chosen.items()]).mean()
+        state |= {
+            name: state[name].detach()
+            for name, _ in suite.backbone.module.named_buffers()
+            if name in state
+        }
+        scores = logits(
+            suite, state, {task: take(inputs[task], chosen[task].tolist()) for task in inputs}
+        )
+        loss = torch.stack(
+            [
+                LOSSES[plan.loss](
+                    scores[task],
+                    teacher[task][i].to(place),
+                    None if labels is None else labels[task][i].to(place),
+                    plan.temperature,
+                )
+                for task, i in chosen.items()
+            ]
+        ).mean()
         if not loss.isfinite():
-            raise ValueError(f"the coefficients diverged: the loss is {loss.item()} at step {step} with rate {plan.rate}; "
-                             "try a smaller rate")
+            raise ValueError(
+                f"the coefficients diverged: the loss is {loss.item()} at step {step} with rate {plan.rate}; "
+                "try a smaller rate"
+            )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -159,9 +207,20 @@ def train(suite: Suite, learner: nn.Module, inputs: Mapping[str, object], teache
     return Trained(found, losses, path, _frozen(suite, list(inputs)) if heads else suite)
 
 
-def fit(suite: Suite, state: Mapping[str, Tensor], inputs: Mapping[str, object], labels: Mapping[str, Tensor],
-        teacher: Mapping[str, Tensor] | None = None, steps: int = 200, batch: int = 16, rate: float = 1e-3, seed: int = 0,
-        device: str = "auto", progress: bool | None = None, also: Sequence[Mapping] = ()) -> State:
+def fit(
+    suite: Suite,
+    state: Mapping[str, Tensor],
+    inputs: Mapping[str, object],
+    labels: Mapping[str, Tensor],
+    teacher: Mapping[str, Tensor] | None = None,
+    steps: int = 200,
+    batch: int = 16,
+    rate: float = 1e-3,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool | None = None,
+    also: Sequence[Mapping] = (),
+) -> State:
     """Train all weights of one network on one task or several, each under its own frozen head; the new state, on the CPU.
 
     `also` are further parameter groups of a torch optimiser, such as heads of the suite, which then are trained along, in
@@ -176,22 +235,41 @@ def fit(suite: Suite, state: Mapping[str, Tensor], inputs: Mapping[str, object],
             check_classes(task, teacher[task], len(suite.task(task).classes))
     place, module = devices.pick(device), suite.backbone.module
     state = {key: value.detach().clone().to(place) for key, value in state.items()}
-    moving = [state[name].requires_grad_() for name, _ in module.named_parameters() if name in state]
+    moving = [
+        state[name].requires_grad_() for name, _ in module.named_parameters() if name in state
+    ]
     optimiser = torch.optim.AdamW([{"params": moving}, *also], lr=rate, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     generator = torch.Generator().manual_seed(seed)
     module.train()
     try:
-        for step in tqdm(range(steps), desc="fit", unit="step", disable=None if progress is None else not progress):
-            chosen = {task: torch.randint(len(raw), (min(batch, len(raw)),), generator=generator) for task, raw in inputs.items()}
-            scores = logits(suite, state, {task: take(inputs[task], i.tolist()) for task, i in chosen.items()})
-            losses = [cross_entropy(scores[task], labels[task][i].to(place)) if teacher is None else
-                      student_loss(scores[task], teacher[task][i].to(place), labels[task][i].to(place))
-                      for task, i in chosen.items()]
+        for step in tqdm(
+            range(steps),
+            desc="fit",
+            unit="step",
+            disable=None if progress is None else not progress,
+        ):
+            chosen = {
+                task: torch.randint(len(raw), (min(batch, len(raw)),), generator=generator)
+                for task, raw in inputs.items()
+            }
+            scores = logits(
+                suite, state, {task: take(inputs[task], i.tolist()) for task, i in chosen.items()}
+            )
+            losses = [
+                cross_entropy(scores[task], labels[task][i].to(place))
+                if teacher is None
+                else student_loss(
+                    scores[task], teacher[task][i].to(place), labels[task][i].to(place)
+                )
+                for task, i in chosen.items()
+            ]
             loss = torch.stack(losses).mean()
             if not loss.isfinite():
-                raise ValueError(f"the training diverged: the loss is {loss.item()} at step {step} with rate {rate}; "
-                                 "try a smaller rate")
+                raise ValueError(
+                    f"the training diverged: the loss is {loss.item()} at step {step} with rate {rate}; "
+                    "try a smaller rate"
+                )
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(moving, 1.0)
@@ -217,7 +295,9 @@ def logits(suite: Suite, state: State, inputs: Mapping[str, object]) -> dict[str
 def _with_own_heads(suite: Suite, tasks: Sequence[str], place: torch.device) -> Suite:
     """The suite with copies of the tasks' heads that can be trained; raises `ValueError` where the model scores words."""
     if words := [task for task in tasks if suite.task(task).head is None]:
-        raise ValueError(f"{words[0]} has no head to train: the model itself scores its class names")
+        raise ValueError(
+            f"{words[0]} has no head to train: the model itself scores its class names"
+        )
     return _map_heads(suite, tasks, lambda value: value.detach().clone().to(place).requires_grad_())
 
 
@@ -227,5 +307,10 @@ def _frozen(suite: Suite, tasks: Sequence[str]) -> Suite:
 
 
 def _map_heads(suite, tasks, change):
-    new = {task: replace(suite.tasks[task], head={k: change(v) for k, v in suite.tasks[task].head.items()}) for task in tasks}
+    new = {
+        task: replace(
+            suite.tasks[task], head={k: change(v) for k, v in suite.tasks[task].head.items()}
+        )
+        for task in tasks
+    }
     return replace(suite, tasks=suite.tasks | new)

@@ -16,29 +16,48 @@ from mergehelpers.suites.data import SPLITS
 
 
 @torch.no_grad()
-def predictions(suite: Suite, state: State, task: str, split: str = "test", limit: int | None = None,
-                batch: int | None = None, bar=None) -> Tensor:
+def predictions(
+    suite: Suite,
+    state: State,
+    task: str,
+    split: str = "test",
+    limit: int | None = None,
+    batch: int | None = None,
+    bar=None,
+) -> Tensor:
     """Predicted class of the first `limit` inputs of a split, (inputs,) int64 on the CPU.
 
     The computation runs where `state` lies. When memory runs out the batch is halved, down to one input.
     """
     inputs = suite.task(task).inputs[split][:limit]
     embeddings = devices.backing_off(
-        lambda size: suite.backbone.embed(state, inputs, size, bar), batch or suite.backbone.batch)
+        lambda size: suite.backbone.embed(state, inputs, size, bar), batch or suite.backbone.batch
+    )
     return suite.logits(task, embeddings, state).argmax(dim=1).cpu()
 
 
-def right(suite: Suite, state: State, split: str = "test", tasks: Sequence[str] | None = None, limit: int | None = None,
-          device: str = "auto") -> dict[str, Tensor]:
+def right(
+    suite: Suite,
+    state: State,
+    split: str = "test",
+    tasks: Sequence[str] | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+) -> dict[str, Tensor]:
     """Which answers of one model are right, for the first `limit` inputs of each task: `{task: (inputs,) bool}`."""
     _check_limit(limit)
     place = devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
-    return {task: predictions(suite, state, task, split, limit) == suite.task(task).labels[split][:limit]
-            for task in (suite.tasks if tasks is None else tasks)}
+    return {
+        task: predictions(suite, state, task, split, limit)
+        == suite.task(task).labels[split][:limit]
+        for task in (suite.tasks if tasks is None else tasks)
+    }
 
 
-def compare(a: Mapping[str, Tensor], b: Mapping[str, Tensor], seed: int = 0, resamples: int = 2000) -> tuple[float, float, float]:
+def compare(
+    a: Mapping[str, Tensor], b: Mapping[str, Tensor], seed: int = 0, resamples: int = 2000
+) -> tuple[float, float, float]:
     """Mean over tasks of the accuracy of `a` minus that of `b`, in points, with its 95 % bootstrap interval.
 
     `a` and `b` are the right answers of two models to the same inputs, `{task: (inputs,) bool}`. Inputs are resampled
@@ -57,8 +76,12 @@ def compare(a: Mapping[str, Tensor], b: Mapping[str, Tensor], seed: int = 0, res
     return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
 
 
-def compare_runs(a: Sequence[Mapping[str, Tensor]], b: Sequence[Mapping[str, Tensor]], seed: int = 0,
-                 resamples: int = 1000) -> tuple[float, float, float]:
+def compare_runs(
+    a: Sequence[Mapping[str, Tensor]],
+    b: Sequence[Mapping[str, Tensor]],
+    seed: int = 0,
+    resamples: int = 1000,
+) -> tuple[float, float, float]:
     """As `compare`, for two methods that were run several times: run i of `a` against run i of `b`.
 
     Both runs and inputs are resampled, so that the 95 % interval holds the luck of both. With few runs it is a little too
@@ -66,11 +89,15 @@ def compare_runs(a: Sequence[Mapping[str, Tensor]], b: Sequence[Mapping[str, Ten
     """
     shapes = {tuple((t, len(x)) for t, x in sorted(run.items())) for run in (*a, *b)}
     if len(a) != len(b) or len(shapes) != 1:
-        raise ValueError("the two methods did not answer the same inputs of the same tasks in the same number of runs")
+        raise ValueError(
+            "the two methods did not answer the same inputs of the same tasks in the same number of runs"
+        )
     rng, means = np.random.default_rng(seed), []
     runs = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), size=resamples) / len(a)
     for task in a[0]:
-        gain = 100 * np.stack([np.asarray(x[task], float) - np.asarray(y[task], float) for x, y in zip(a, b)])
+        gain = 100 * np.stack(
+            [np.asarray(x[task], float) - np.asarray(y[task], float) for x, y in zip(a, b)]
+        )
         n = gain.shape[1]
         inputs = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
         means.append(np.append(gain.mean(), ((runs @ gain) * inputs).sum(1)))
@@ -85,7 +112,9 @@ def shown(difference: tuple[float, float, float]) -> str:
 
 def percent(runs: Sequence[Mapping[str, Tensor]]) -> float:
     """Mean accuracy in percent over tasks and runs; `runs` are as for `compare_runs`."""
-    return 100 * float(np.mean([np.mean(np.asarray(right, float)) for run in runs for right in run.values()]))
+    return 100 * float(
+        np.mean([np.mean(np.asarray(right, float)) for run in runs for right in run.values()])
+    )
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -93,11 +122,20 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     values = np.asarray(list(values), float)
     if len(values) < 2:
         return float(values.mean()), float("nan")
-    return float(values.mean()), float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return float(values.mean()), float(
+        t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    )
 
 
-def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tasks: Sequence[str] | None = None,
-             limit: int | None = None, device: str = "auto", progress: bool | None = None) -> pd.DataFrame:
+def accuracy(
+    suite: Suite,
+    models: Mapping[str, State],
+    split: str = "test",
+    tasks: Sequence[str] | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> pd.DataFrame:
     """Accuracy of every model on every task, one row each.
 
     Columns: `model`, `task`, `inputs`, `correct`, `accuracy` in percent, its 95 % Wilson interval `low` and
@@ -109,16 +147,32 @@ def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tas
     tasks = list(suite.tasks) if tasks is None else list(tasks)
     for task in tasks:
         if split not in suite.task(task).inputs:
-            raise ValueError(f"split is {split!r}; {task} has {', '.join(s for s in SPLITS if s in suite.task(task).inputs)}")
+            raise ValueError(
+                f"split is {split!r}; {task} has {', '.join(s for s in SPLITS if s in suite.task(task).inputs)}"
+            )
     for name, state in models.items():
-        if bad := [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]:
+        if bad := [
+            key
+            for key, value in state.items()
+            if value.is_floating_point() and not value.isfinite().all()
+        ]:
             raise ValueError(f"the model {name} holds NaN or infinity in {bad[0]}")
     place = devices.pick(device)
     sizes = {task: len(suite.task(task).labels[split][:limit]) for task in tasks}
-    extra = [task for task in tasks if task in suite.experts and suite.experts[task] is not models.get(task)]
+    extra = [
+        task
+        for task in tasks
+        if task in suite.experts and suite.experts[task] is not models.get(task)
+    ]
     total = len(models) * sum(sizes.values()) + sum(sizes[task] for task in extra)
     correct = {}
-    with tqdm(total=total, desc="evaluate", unit="input", disable=None if progress is None else not progress) as bar:
+    with tqdm(
+        total=total,
+        desc="evaluate",
+        unit="input",
+        disable=None if progress is None else not progress,
+    ) as bar:
+
         def count(state, task):
             labels = suite.task(task).labels[split][:limit]
             return int((predictions(suite, state, task, split, limit, bar=bar) == labels).sum())
@@ -126,17 +180,30 @@ def accuracy(suite: Suite, models: Mapping[str, State], split: str = "test", tas
         for name, state in models.items():
             state = {key: value.to(place) for key, value in state.items()}
             correct |= {(name, task): count(state, task) for task in tasks}
-        own = {task: correct[task, task] for task in tasks if task in suite.experts and task not in extra}
+        own = {
+            task: correct[task, task]
+            for task in tasks
+            if task in suite.experts and task not in extra
+        }
         for task in extra:
-            own[task] = count({key: value.to(place) for key, value in suite.experts[task].items()}, task)
+            own[task] = count(
+                {key: value.to(place) for key, value in suite.experts[task].items()}, task
+            )
     rows = []
     for (name, task), hits in correct.items():
         interval = binomtest(hits, sizes[task]).proportion_ci(method="wilson")
-        rows.append({
-            "model": name, "task": task, "inputs": sizes[task], "correct": hits, "accuracy": 100 * hits / sizes[task],
-            "low": 100 * interval.low, "high": 100 * interval.high,
-            "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
-        })
+        rows.append(
+            {
+                "model": name,
+                "task": task,
+                "inputs": sizes[task],
+                "correct": hits,
+                "accuracy": 100 * hits / sizes[task],
+                "low": 100 * interval.low,
+                "high": 100 * interval.high,
+                "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -12,14 +12,26 @@ import torch
 from torch import Tensor
 
 from mergehelpers import states
-from mergehelpers.stacks import Pairs, Stack, Stacks, ascending, by_tensor, joined, kth_largest, streamed, widest
+from mergehelpers.stacks import (
+    Pairs,
+    Stack,
+    Stacks,
+    ascending,
+    by_tensor,
+    joined,
+    kth_largest,
+    streamed,
+    widest,
+)
 from mergehelpers.states import State
 
 SCOPES = ("global", "tensor")
 
 
 @streamed
-def average(models: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | None = None) -> Pairs:
+def average(
+    models: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | None = None
+) -> Pairs:
     """The weighted mean of the models, by default with equal weights; integer tensors are the first model's.
 
     Raises `ValueError` if the models do not fit each other or the weights are not one a model, with a sum of one.
@@ -27,24 +39,36 @@ def average(models: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | N
     states.check_compatible(models, values=False)
     weights = [1 / len(models)] * len(models) if weights is None else list(weights)
     if len(weights) != len(models) or abs(sum(weights) - 1) > 1e-6:
-        raise ValueError(f"need one weight for each of {len(models)} models, with the sum 1, got {weights}")
+        raise ValueError(
+            f"need one weight for each of {len(models)} models, with the sum 1, got {weights}"
+        )
 
     def mean(key, value):
         stack = Stack(key, None, [model[key].flatten() for model in models])
         return joined((sum(w * model for w, model in zip(weights, slab)) for slab in stack), value)
 
-    return ((key, mean(key, value) if value.is_floating_point() else value) for key, value in models[0].items())
+    return (
+        (key, mean(key, value) if value.is_floating_point() else value)
+        for key, value in models[0].items()
+    )
 
 
 @streamed
-def task_arithmetic(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], scale: float) -> Pairs:
+def task_arithmetic(
+    base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], scale: float
+) -> Pairs:
     """Base plus `scale` times the sum of the task vectors (Ilharco et al. 2023); `scale` 1/q is the average."""
     return by_tensor(Stacks(base, experts), lambda stack: (slab.sum(0) for slab in stack), scale)
 
 
 @streamed
-def ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float,
-         scope: str = "global") -> Pairs:
+def ties(
+    base: Mapping[str, Tensor],
+    experts: Sequence[Mapping[str, Tensor]],
+    keep: float,
+    scale: float,
+    scope: str = "global",
+) -> Pairs:
     """TIES merging (Yadav et al. 2023): trim, elect signs, merge what agrees.
 
     Each task vector keeps its fraction `keep` in (0, 1] of largest entries, over the whole model (`global`) or over
@@ -57,12 +81,21 @@ def ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], ke
         return m_ties.stream(base, experts, {}, keep, scale)
     stacks = Stacks(base, experts)
     threshold = cache(lambda: kth_largest(stacks, count_kept(keep, stacks.entries), stacks.entries))
-    return by_tensor(stacks, lambda stack: (disjoint_mean(cut(slab, threshold())) for slab in stack), scale)
+    return by_tensor(
+        stacks, lambda stack: (disjoint_mean(cut(slab, threshold())) for slab in stack), scale
+    )
 
 
 @streamed
-def dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float, seed: int,
-         elect_signs: bool = False, rescale: bool = True) -> Pairs:
+def dare(
+    base: Mapping[str, Tensor],
+    experts: Sequence[Mapping[str, Tensor]],
+    keep: float,
+    scale: float,
+    seed: int,
+    elect_signs: bool = False,
+    rescale: bool = True,
+) -> Pairs:
     """DARE (Yu et al. 2024): drop entries of the task vectors at random, divide the rest by `keep`.
 
     What is left is summed, as by task arithmetic, or with `elect_signs` merged as by TIES (DARE-TIES). The draws come
@@ -71,12 +104,23 @@ def dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], ke
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
     increment = disjoint_mean if elect_signs else lambda stack: stack.sum(0)
-    return by_tensor(Stacks(base, experts), lambda stack: map(increment, dropped(stack, keep, generator, rescale)), scale)
+    return by_tensor(
+        Stacks(base, experts),
+        lambda stack: map(increment, dropped(stack, keep, generator, rescale)),
+        scale,
+    )
 
 
 @streamed
-def m_ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], rates: Mapping[str, Tensor], keep: float,
-           scale: float = 1.0, increment: str = "disjoint", biases: bool = False) -> Pairs:
+def m_ties(
+    base: Mapping[str, Tensor],
+    experts: Sequence[Mapping[str, Tensor]],
+    rates: Mapping[str, Tensor],
+    keep: float,
+    scale: float = 1.0,
+    increment: str = "disjoint",
+    biases: bool = False,
+) -> Pairs:
     """M-TIES (M-Loss, Algorithm 1), given its keep rates: TIES tensor by tensor, some of them row by row.
 
     `rates[name]` (rows,) holds the keep rate of each row of the weight `name`; with `biases` the entry of the layer's
@@ -85,28 +129,52 @@ def m_ties(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], 
     """
     check_keep(keep)
     merged = increments(increment)
-    return by_tensor(Stacks(base, experts), lambda stack: map(merged, trimmed(stack, keep)), scale,
-                     rates, lambda stack, rate: map(merged, trimmed(stack, rate)), biases)
+    return by_tensor(
+        Stacks(base, experts),
+        lambda stack: map(merged, trimmed(stack, keep)),
+        scale,
+        rates,
+        lambda stack, rate: map(merged, trimmed(stack, rate)),
+        biases,
+    )
 
 
 @streamed
-def m_dare(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], rates: Mapping[str, Tensor], keep: float,
-           scale: float, seed: int) -> Pairs:
+def m_dare(
+    base: Mapping[str, Tensor],
+    experts: Sequence[Mapping[str, Tensor]],
+    rates: Mapping[str, Tensor],
+    keep: float,
+    scale: float,
+    seed: int,
+) -> Pairs:
     """DARE-TIES with keep rates of their own for the rows of the weights in `rates`; each row is divided by its rate."""
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
-    return by_tensor(Stacks(base, experts), lambda stack: map(disjoint_mean, dropped(stack, keep, generator)), scale,
-                     rates, lambda stack, rate: map(disjoint_mean, dropped(stack, rate.unsqueeze(1), generator)))
+    return by_tensor(
+        Stacks(base, experts),
+        lambda stack: map(disjoint_mean, dropped(stack, keep, generator)),
+        scale,
+        rates,
+        lambda stack, rate: map(disjoint_mean, dropped(stack, rate.unsqueeze(1), generator)),
+    )
 
 
 def vectors_stacked(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> State:
     """The task vectors of all experts by tensor: `{name: (q, *shape)}`, floating-point tensors only."""
-    states.check_compatible([base, *experts], ["base", *(f"expert {i}" for i in range(len(experts)))])
-    return {key: torch.stack([expert[key] for expert in experts]) - value
-            for key, value in base.items() if value.is_floating_point()}
+    states.check_compatible(
+        [base, *experts], ["base", *(f"expert {i}" for i in range(len(experts)))]
+    )
+    return {
+        key: torch.stack([expert[key] for expert in experts]) - value
+        for key, value in base.items()
+        if value.is_floating_point()
+    }
 
 
-def combine(base: Mapping[str, Tensor], stacks: Mapping[str, Tensor], coefficients: Tensor) -> State:
+def combine(
+    base: Mapping[str, Tensor], stacks: Mapping[str, Tensor], coefficients: Tensor
+) -> State:
     """Base plus a linear combination of task vectors, differentiable in the coefficients.
 
     `stacks` is `vectors_stacked(base, experts)`. `coefficients` (q,) has one number for each expert, or (q, tensors) one
@@ -115,14 +183,23 @@ def combine(base: Mapping[str, Tensor], stacks: Mapping[str, Tensor], coefficien
     """
     tall, experts = coefficients.reshape(len(coefficients), -1), len(next(iter(stacks.values())))
     if len(tall) != experts or tall.shape[1] not in (1, len(stacks)):
-        raise ValueError(f"coefficients have shape {tuple(coefficients.shape)}; "
-                         f"allowed: ({experts},) or ({experts}, {len(stacks)})")
+        raise ValueError(
+            f"coefficients have shape {tuple(coefficients.shape)}; "
+            f"allowed: ({experts},) or ({experts}, {len(stacks)})"
+        )
     columns = tall.expand(-1, len(stacks)).unbind(1)
-    added = {key: torch.tensordot(column, stack, 1) for column, (key, stack) in zip(columns, stacks.items())}
+    added = {
+        key: torch.tensordot(column, stack, 1)
+        for column, (key, stack) in zip(columns, stacks.items())
+    }
     return {key: value + added[key] if key in added else value for key, value in base.items()}
 
 
-def fisher(models: Sequence[Mapping[str, Tensor]], fishers: Sequence[Mapping[str, Tensor]], floor: float = 1e-10) -> State:
+def fisher(
+    models: Sequence[Mapping[str, Tensor]],
+    fishers: Sequence[Mapping[str, Tensor]],
+    floor: float = 1e-10,
+) -> State:
     """The mean of the models, entry by entry, with weights `fishers` + `floor` (Matena and Raffel 2022, Eq. 3).
 
     `fishers` are diagonals of the Fisher information, with the models' names and shapes (`curvature.diagonal_fisher`);
@@ -133,11 +210,17 @@ def fisher(models: Sequence[Mapping[str, Tensor]], fishers: Sequence[Mapping[str
     for key, value in models[0].items():
         if value.is_floating_point():
             weights = [f[key] + floor for f in fishers]
-            merged[key] = sum(w * model[key] for w, model in zip(weights, models, strict=True)) / sum(weights)
+            merged[key] = sum(
+                w * model[key] for w, model in zip(weights, models, strict=True)
+            ) / sum(weights)
     return merged
 
 
-def regmean(models: Sequence[Mapping[str, Tensor]], grams: Sequence[Mapping[str, Tensor]], shrink: float = 0.9) -> State:
+def regmean(
+    models: Sequence[Mapping[str, Tensor]],
+    grams: Sequence[Mapping[str, Tensor]],
+    shrink: float = 0.9,
+) -> State:
     """RegMean (Jin et al. 2023): for each weight with Gram matrices, the least squares fit to all experts' outputs.
 
     `grams[i][name]` (inputs, inputs) is X'X of what enters that weight in model i (`curvature.input_grams`); their entries
@@ -147,9 +230,13 @@ def regmean(models: Sequence[Mapping[str, Tensor]], grams: Sequence[Mapping[str,
         raise ValueError(f"shrink is {shrink!r}; allowed: from 0 to 1")
     merged = average(models)
     for key in grams[0]:
-        wide = [shrink * g[key].double() + (1 - shrink) * g[key].double().diag().diag() for g in grams]
+        wide = [
+            shrink * g[key].double() + (1 - shrink) * g[key].double().diag().diag() for g in grams
+        ]
         off = [(model[key] - merged[key]).double() for model in models]
-        step = torch.linalg.pinv(sum(wide), hermitian=True) @ sum(g @ d.T for g, d in zip(wide, off, strict=True))
+        step = torch.linalg.pinv(sum(wide), hermitian=True) @ sum(
+            g @ d.T for g, d in zip(wide, off, strict=True)
+        )
         merged[key] = merged[key] + step.T.to(merged[key])
     return merged
 
@@ -161,7 +248,9 @@ def emr(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> 
     entries whose sign is that of its own task vector; its scale restores the mean magnitude of that vector.
     """
     stacks = vectors_stacked(base, experts)
-    shared = {key: elect(stack).abs().amax(0) * stack.sum(0).sign() for key, stack in stacks.items()}
+    shared = {
+        key: elect(stack).abs().amax(0) * stack.sum(0).sign() for key, stack in stacks.items()
+    }
     out = []
     for i in range(len(experts)):
         masked = {key: shared[key] * (shared[key] * stack[i] > 0) for key, stack in stacks.items()}
@@ -183,7 +272,9 @@ def align(stack: Tensor) -> tuple[Tensor, Tensor]:
     return basis, parts.transpose(0, 1)
 
 
-def knots(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float) -> State:
+def knots(
+    base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float
+) -> State:
     """TIES, weight by weight, in the shared basis of `align` (KnOTS-TIES); vectors are merged by plain TIES."""
     check_keep(keep)
 
@@ -192,10 +283,14 @@ def knots(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], k
         merged = disjoint_mean(trim(parts.flatten(1), keep)).view_as(parts[0])
         return merged if basis is None else (basis @ merged).view_as(stack[0])
 
-    return states.apply(base, {key: merge(stack) for key, stack in vectors_stacked(base, experts).items()}, scale)
+    return states.apply(
+        base, {key: merge(stack) for key, stack in vectors_stacked(base, experts).items()}, scale
+    )
 
 
-def lines(vector: Mapping[str, Tensor], depths: Mapping[str, float], first: float, last: float) -> State:
+def lines(
+    vector: Mapping[str, Tensor], depths: Mapping[str, float], first: float, last: float
+) -> State:
     """LiNeS (Wang et al. 2024): a task vector times a scale that grows linearly from `first` to `last` with depth 0 to 1."""
     return {key: value * (first + (last - first) * depths[key]) for key, value in vector.items()}
 
@@ -227,11 +322,17 @@ def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
     """
     if not isinstance(keep, Tensor):
         size = stack.shape[1]
-        return cut(stack, kth_largest([stack.to(widest([stack]))], count_kept(keep, size), size)) if size else stack
+        return (
+            cut(stack, kth_largest([stack.to(widest([stack]))], count_kept(keep, size), size))
+            if size
+            else stack
+        )
     size = stack.shape[-1]
     kept = (keep * size).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
     magnitude = stack.abs()
-    threshold = ascending(magnitude.to(widest([stack]))).gather(-1, (size - kept).clamp(max=size - 1))
+    threshold = ascending(magnitude.to(widest([stack]))).gather(
+        -1, (size - kept).clamp(max=size - 1)
+    )
     return stack * ((magnitude >= threshold) & (kept > 0))
 
 
@@ -250,7 +351,9 @@ def cut(stack: Tensor, threshold: Tensor) -> Tensor:
     return stack * torch.ge(stack.detach().abs(), limits, out=torch.empty_like(stack))
 
 
-def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescale: bool = True) -> Tensor:
+def drop(
+    stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescale: bool = True
+) -> Tensor:
     """Zero each entry with probability 1 - `keep`; divide the others by `keep`, so that the mean stays (DARE).
 
     `keep` is a number, or a tensor that broadcasts against one model's entries.
@@ -258,11 +361,19 @@ def drop(stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescal
     return thin(stack, draw(stack.shape, keep, generator), keep, rescale)
 
 
-def dropped(stack: Stack, keep: float | Tensor, generator: torch.Generator, rescale: bool = True) -> Iterator[Tensor]:
+def dropped(
+    stack: Stack, keep: float | Tensor, generator: torch.Generator, rescale: bool = True
+) -> Iterator[Tensor]:
     """`drop`, slab by slab, with the draws that it makes for the whole tensor: model after model, a byte an entry."""
     rates = keep.split(stack.rows) if isinstance(keep, Tensor) else [keep] * len(stack.experts[0])
-    stays = [[draw(part.shape, rate, generator) for part, rate in zip(parts, rates)] for parts in stack.experts]
-    return (thin(slab, torch.stack(kept), rate, rescale) for slab, rate, kept in zip(stack, rates, zip(*stays)))
+    stays = [
+        [draw(part.shape, rate, generator) for part, rate in zip(parts, rates)]
+        for parts in stack.experts
+    ]
+    return (
+        thin(slab, torch.stack(kept), rate, rescale)
+        for slab, rate, kept in zip(stack, rates, zip(*stays))
+    )
 
 
 def draw(shape: Sequence[int], keep: float | Tensor, generator: torch.Generator) -> Tensor:

@@ -33,19 +33,22 @@ class Activation:
         return total_variation(self.f)
 
 
-ACTIVATIONS = {a.name: a for a in (
-    Activation("relu", F.relu, True),
-    Activation("leaky_relu", partial(F.leaky_relu, negative_slope=0.01), True),
-    Activation("elu", F.elu, True),
-    Activation("softplus", F.softplus, True),
-    Activation("gelu", F.gelu, False),
-    Activation("gelu_tanh", partial(F.gelu, approximate="tanh"), False),
-    Activation("silu", F.silu, False),
-    Activation("quick_gelu", lambda x: x * torch.sigmoid(1.702 * x), False),
-    Activation("tanh", torch.tanh, False),
-    Activation("sigmoid", torch.sigmoid, False),
-    Activation("identity", lambda x: x, True),
-)}
+ACTIVATIONS = {
+    a.name: a
+    for a in (
+        Activation("relu", F.relu, True),
+        Activation("leaky_relu", partial(F.leaky_relu, negative_slope=0.01), True),
+        Activation("elu", F.elu, True),
+        Activation("softplus", F.softplus, True),
+        Activation("gelu", F.gelu, False),
+        Activation("gelu_tanh", partial(F.gelu, approximate="tanh"), False),
+        Activation("silu", F.silu, False),
+        Activation("quick_gelu", lambda x: x * torch.sigmoid(1.702 * x), False),
+        Activation("tanh", torch.tanh, False),
+        Activation("sigmoid", torch.sigmoid, False),
+        Activation("identity", lambda x: x, True),
+    )
+}
 
 
 def activation(name: str) -> Activation:
@@ -62,7 +65,9 @@ def derivative(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 @cache
-def total_variation(f: Callable[[Tensor], Tensor], reach: float = 40.0, points: int = 400_001) -> float:
+def total_variation(
+    f: Callable[[Tensor], Tensor], reach: float = 40.0, points: int = 400_001
+) -> float:
     """TV(f') over [-reach, reach]: the sum of |steps| of f' along a fine grid. A kink is one step."""
     grid = torch.linspace(-reach, reach, points, dtype=torch.float64)
     return derivative(f, grid).diff().abs().sum().item()
@@ -125,7 +130,9 @@ def covariance(q: int, sigma: float | Sequence[float], rho: float = 0.0) -> Tens
     """Covariance of the q models' deviations: standard deviations `sigma`, one correlation `rho`."""
     sigma = torch.as_tensor(sigma, dtype=torch.float64)
     if sigma.shape not in ((), (q,)):
-        raise ValueError(f"sigma has shape {tuple(sigma.shape)}; give one number, or one for each of {q} models")
+        raise ValueError(
+            f"sigma has shape {tuple(sigma.shape)}; give one number, or one for each of {q} models"
+        )
     if not ((sigma >= 0) & sigma.isfinite()).all():
         raise ValueError(f"sigma is {sigma.tolist()}; a standard deviation is finite and 0 or more")
     sigma = sigma.expand(q)
@@ -135,7 +142,11 @@ def covariance(q: int, sigma: float | Sequence[float], rho: float = 0.0) -> Tens
 
 
 def _shift(q, shift):
-    mean = torch.zeros(q, dtype=torch.float64) if shift is None else torch.as_tensor(shift, dtype=torch.float64)
+    mean = (
+        torch.zeros(q, dtype=torch.float64)
+        if shift is None
+        else torch.as_tensor(shift, dtype=torch.float64)
+    )
     if mean.shape != (q,) or not mean.isfinite().all():
         raise ValueError(f"shift is {mean.tolist()}; {q} models need {q} finite numbers")
     return mean
@@ -187,7 +198,7 @@ def expected_mloss_relu(k: float, cov: Tensor, weights=None) -> float:
             return k / 4
         ratio = k / math.sqrt(variance)
         inside = math.erf(ratio / math.sqrt(2))
-        density = math.exp(-ratio**2 / 2) / math.sqrt(2 * math.pi)
+        density = math.exp(-(ratio**2) / 2) / math.sqrt(2 * math.pi)
         return (inside * (k * k + variance) / 2 + math.sqrt(variance) * k * density) / (2 * k)
 
     each = sum(a * average_relu(v) for a, v in zip(alpha.tolist(), cov.diagonal().tolist()))
@@ -230,9 +241,19 @@ BASES = {"uniform": _uniform, "normal": _normal}
 
 
 def monte_carlo(
-    f: Callable, k: float, cov: Tensor, *, weights=None, shift=None, statistic: str = "absolute",
-    base: str | Callable[[Tensor], Tensor] = "uniform", draws: int = 1_000_000, seed: int = 0,
-    sobol: bool = False, chunk: int = 2**17, device: torch.device | str = "cpu",
+    f: Callable,
+    k: float,
+    cov: Tensor,
+    *,
+    weights=None,
+    shift=None,
+    statistic: str = "absolute",
+    base: str | Callable[[Tensor], Tensor] = "uniform",
+    draws: int = 1_000_000,
+    seed: int = 0,
+    sobol: bool = False,
+    chunk: int = 2**17,
+    device: torch.device | str = "cpu",
 ) -> Estimate:
     """Estimate the expected M-Loss of one node by simulation.
 
@@ -267,7 +288,15 @@ def monte_carlo(
         return STATISTICS[statistic](discrepancy(h, f, weights))
 
     if sobol:
-        return _sobol(lambda u: values(u[0], torch.special.ndtri(inside(u[1:]))), q, draws, seed, chunk, device, dtype)
+        return _sobol(
+            lambda u: values(u[0], torch.special.ndtri(inside(u[1:]))),
+            q,
+            draws,
+            seed,
+            chunk,
+            device,
+            dtype,
+        )
     generator = torch.Generator(device).manual_seed(seed)
     count, total, squares = 0, 0.0, 0.0
     while count < draws:
@@ -292,4 +321,6 @@ def _sobol(values, q, draws, seed, chunk, device, dtype, scramblings=16):
             total += values(u.T).sum().item()
         means.append(total / n)
     means = torch.tensor(means, dtype=torch.float64)
-    return Estimate(means.mean().item(), (means.std() / math.sqrt(scramblings)).item(), n * scramblings)
+    return Estimate(
+        means.mean().item(), (means.std() / math.sqrt(scramblings)).item(), n * scramblings
+    )

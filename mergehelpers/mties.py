@@ -17,7 +17,9 @@ from mergehelpers import merge, mloss
 from mergehelpers.backbones import Backbone
 from mergehelpers.states import State
 
-AT_ONCE = 2**18  # entries of what enters a site; the pre-activations that all experts make of them then stay in the processor's cache
+AT_ONCE = (
+    2**18
+)  # entries of what enters a site; the pre-activations that all experts make of them then stay in the processor's cache
 ONE_PASS = 128  # inputs, as many as the paper takes, that go through a network together while its layers are merged
 
 
@@ -40,7 +42,9 @@ class Variant:
 # `paper` is Algorithm 1 to the letter; `released` is what m_ties.py of the authors' repository does at 11fb725.
 VARIANTS = {
     "paper": Variant(mloss.node_mloss, None, synchronised=True, increment="weighted", biases=True),
-    "released": Variant(squared, "gelu_tanh", synchronised=False, increment="disjoint", biases=False),
+    "released": Variant(
+        squared, "gelu_tanh", synchronised=False, increment="disjoint", biases=False
+    ),
 }
 
 
@@ -58,7 +62,9 @@ def pick_sites(backbone: Backbone, layers: str = "*") -> list[str]:
     """
     sites = backbone.sites()
     if not sites:
-        raise ValueError(f"{type(backbone).__name__} has no layer that feeds an activation, so M-Loss has nothing to measure")
+        raise ValueError(
+            f"{type(backbone).__name__} has no layer that feeds an activation, so M-Loss has nothing to measure"
+        )
     patterns = [pattern.strip() for pattern in layers.split(",")]
     for pattern in patterns:
         if not any(fnmatchcase(site, pattern) for site in sites):
@@ -67,9 +73,19 @@ def pick_sites(backbone: Backbone, layers: str = "*") -> list[str]:
 
 
 @torch.no_grad()
-def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[State], inputs, *, sites: Sequence[str] | None = None,
-                measure: Callable = mloss.node_mloss, activation: str | None = None, batch: int | None = None, bar=None,
-                then: Callable[[str, Tensor], None] | None = None) -> dict[str, Tensor]:
+def node_scores(
+    backbone: Backbone,
+    reader: State | None,
+    experts: Sequence[State],
+    inputs,
+    *,
+    sites: Sequence[str] | None = None,
+    measure: Callable = mloss.node_mloss,
+    activation: str | None = None,
+    batch: int | None = None,
+    bar=None,
+    then: Callable[[str, Tensor], None] | None = None,
+) -> dict[str, Tensor]:
     """Mean M-Loss of every node over inputs and tokens, `{site: (nodes,)}`.
 
     All experts read what enters the site in the network `reader` (Algorithm 1); with `reader` None each reads its own
@@ -82,7 +98,9 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
     check_inputs(inputs)
     sites = pick_sites(backbone) if sites is None else list(sites)
     if unknown := set(sites) - set(backbone.sites()):
-        raise ValueError(f"no site {', '.join(sorted(unknown))}; there are {', '.join(backbone.sites())}")
+        raise ValueError(
+            f"no site {', '.join(sorted(unknown))}; there are {', '.join(backbone.sites())}"
+        )
     sums, count = {}, dict.fromkeys(sites, 0)
 
     def add(site, h, mask):
@@ -97,7 +115,7 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
 
     batch = batch or backbone.batch
     for start in range(0, len(inputs), batch):
-        piece = backbone.prepare(inputs[start:start + batch])
+        piece = backbone.prepare(inputs[start : start + batch])
         if reader is None:
             own = [backbone.preactivations(expert, piece, sites) for expert in experts]
             for i, site in enumerate(sites):
@@ -105,12 +123,16 @@ def node_scores(backbone: Backbone, reader: State | None, experts: Sequence[Stat
                 add(site, h, backbone.token_mask(piece, h[0]))
                 done(site)
         else:
+
             def see(site, x):
                 mask, few = backbone.token_mask(piece, x), max(1, AT_ONCE // x[0].numel())
                 for i in range(0, len(x), few):
-                    h = torch.stack([backbone.at_site(site, expert, x[i:i + few]) for expert in experts])
-                    add(site, h, None if mask is None else mask[i:i + few])
+                    h = torch.stack(
+                        [backbone.at_site(site, expert, x[i : i + few]) for expert in experts]
+                    )
+                    add(site, h, None if mask is None else mask[i : i + few])
                 done(site)
+
             backbone.visit(reader, piece, sites, see)
         if bar is not None:
             bar.update(min(batch, len(inputs) - start))
@@ -149,13 +171,29 @@ def keep_rates(scores: Tensor, keep: float, spread: float) -> Tensor:
     return keep - spread * ranks(scores)
 
 
-def rates_of(backbone: Backbone, scores: Mapping[str, Tensor], keep: float, spread: float) -> dict[str, Tensor]:
+def rates_of(
+    backbone: Backbone, scores: Mapping[str, Tensor], keep: float, spread: float
+) -> dict[str, Tensor]:
     """Keep rates under the names of the sites' weights, as `merge.m_ties` takes them."""
-    return {backbone.weight_name(site): keep_rates(score, keep, spread) for site, score in scores.items()}
+    return {
+        backbone.weight_name(site): keep_rates(score, keep, spread)
+        for site, score in scores.items()
+    }
 
 
-def m_ties(backbone: Backbone, base: State, experts: Sequence[State], inputs, keep: float, spread: float, scale: float = 1.0,
-           reading: str = "paper", layers: str = "*", batch: int | None = None, bar=None) -> tuple[State, dict[str, Tensor]]:
+def m_ties(
+    backbone: Backbone,
+    base: State,
+    experts: Sequence[State],
+    inputs,
+    keep: float,
+    spread: float,
+    scale: float = 1.0,
+    reading: str = "paper",
+    layers: str = "*",
+    batch: int | None = None,
+    bar=None,
+) -> tuple[State, dict[str, Tensor]]:
     """M-TIES from unlabelled `inputs`: the merged state, and the keep rates it used.
 
     `reading` names one of `VARIANTS`. A synchronised one scores each site in the network merged so far. If all inputs fit one
@@ -177,12 +215,23 @@ def m_ties(backbone: Backbone, base: State, experts: Sequence[State], inputs, ke
 
     def settle(site, score):
         found = rates_of(backbone, {site: score}, keep, spread)
-        own = [key for key, value in base.items() if key.startswith(f"{site}.") and value.is_floating_point()]
-        layer = merge.m_ties({key: base[key] for key in own}, [{key: e[key] for key in own} for e in experts], found, **settings)
+        own = [
+            key
+            for key, value in base.items()
+            if key.startswith(f"{site}.") and value.is_floating_point()
+        ]
+        layer = merge.m_ties(
+            {key: base[key] for key in own},
+            [{key: e[key] for key in own} for e in experts],
+            found,
+            **settings,
+        )
         for key, value in layer.items():
             merged[key].copy_(value)
         rates.update(found)
 
     for together in [sites] if len(inputs) <= batch else [[site] for site in sites]:
-        node_scores(backbone, merged, experts, inputs, sites=together, batch=batch, then=settle, **options)
+        node_scores(
+            backbone, merged, experts, inputs, sites=together, batch=batch, then=settle, **options
+        )
     return merged, rates

@@ -37,7 +37,9 @@ class Int:
     def check(self, value):
         if isinstance(value, bool) or not isinstance(value, int):
             raise Wrong
-        if not (self.minimum is None or value >= self.minimum) or not (self.maximum is None or value <= self.maximum):
+        if not (self.minimum is None or value >= self.minimum) or not (
+            self.maximum is None or value <= self.maximum
+        ):
             raise Wrong
 
 
@@ -54,11 +56,20 @@ class Float:
         return "a number" + above + _range(self.minimum, self.maximum)
 
     def check(self, value):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not abs(value) <= sys.float_info.max
+        ):
             raise Wrong
         if self.above is not None and value <= self.above:
             raise Wrong
-        if self.minimum is not None and value < self.minimum or self.maximum is not None and value > self.maximum:
+        if (
+            self.minimum is not None
+            and value < self.minimum
+            or self.maximum is not None
+            and value > self.maximum
+        ):
             raise Wrong
 
 
@@ -76,7 +87,9 @@ class Choice:
     def check(self, value):
         if not isinstance(value, str):
             raise Wrong
-        if value not in self.options and not (self.folder_with and (_path(value) / self.folder_with).is_file()):
+        if value not in self.options and not (
+            self.folder_with and (_path(value) / self.folder_with).is_file()
+        ):
             raise Wrong
 
 
@@ -156,15 +169,26 @@ class Contract:
     HEAD = ("parameter", "here", "allowed", "meaning")
 
     def __repr__(self):
-        return "\n".join(f"{name} = {here}  ({allowed}): {meaning}" for name, here, allowed, meaning in self.rows)
+        return "\n".join(
+            f"{name} = {here}  ({allowed}): {meaning}" for name, here, allowed, meaning in self.rows
+        )
 
     def _repr_html_(self):
         def line(cells, tag):
             return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
 
         body = "".join(
-            line((f"<code>{escape(name)}</code>", f"<code>{escape(here)}</code>", escape(allowed), escape(meaning)), "td")
-            for name, here, allowed, meaning in self.rows)
+            line(
+                (
+                    f"<code>{escape(name)}</code>",
+                    f"<code>{escape(here)}</code>",
+                    escape(allowed),
+                    escape(meaning),
+                ),
+                "td",
+            )
+            for name, here, allowed, meaning in self.rows
+        )
         return f'<table class="params"><thead>{line(self.HEAD, "th")}</thead><tbody>{body}</tbody></table>'
 
 
@@ -188,7 +212,12 @@ def validate(namespace: Mapping[str, Any], **kinds) -> Contract:
     if problems:
         raise ValueError("; ".join(problems))
     meaning = _comments(cells, kinds)
-    return Contract(tuple((name, repr(namespace[name]), str(kind), meaning.get(name, "")) for name, kind in kinds.items()))
+    return Contract(
+        tuple(
+            (name, repr(namespace[name]), str(kind), meaning.get(name, ""))
+            for name, kind in kinds.items()
+        )
+    )
 
 
 def _unknown(name, kinds):
@@ -203,7 +232,9 @@ def _injected(cells):
         if cell.lstrip().startswith(INJECTED):
             for node in ast.parse(cell).body:
                 if isinstance(node, ast.Assign):
-                    yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+                    yield from (
+                        target.id for target in node.targets if isinstance(target, ast.Name)
+                    )
 
 
 def _comments(cells, kinds):

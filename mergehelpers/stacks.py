@@ -19,7 +19,10 @@ from mergehelpers.states import State
 SLAB = 2**16  # entries of one model; with eight models in float32, a slab has 2 MB
 FEW = 2**22  # values of one model that a selection may hold
 # Magnitudes in order of size are in order of their bits, read as whole numbers: 31 bits or 63 (the sign is zero), cut into digits.
-DIGITS = {torch.float32: (torch.int32, (31, 18, 9, 0)), torch.float64: (torch.int64, (63, 50, 40, 30, 20, 10, 0))}
+DIGITS = {
+    torch.float32: (torch.int32, (31, 18, 9, 0)),
+    torch.float64: (torch.int64, (63, 50, 40, 30, 20, 10, 0)),
+}
 
 Pairs = Iterator[tuple[str, Tensor]]
 
@@ -32,7 +35,11 @@ class Stack:
     """
 
     def __init__(self, name: str, base: Tensor | None, experts: Sequence[Tensor]):
-        self.name, self.entries, self.dtype = name, experts[0].numel(), widest([base, *experts] if base is not None else experts)
+        self.name, self.entries, self.dtype = (
+            name,
+            experts[0].numel(),
+            widest([base, *experts] if base is not None else experts),
+        )
         self.rows = max(1, SLAB // max(1, experts[0].shape[1:].numel()))
         self.base = None if base is None else base.split(self.rows)
         self.experts = [expert.split(self.rows) for expert in experts]
@@ -45,8 +52,12 @@ class Stack:
             # The sum of what is not finite is not finite, and much cheaper than to look at every entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
                 who = "expert" if self.base else "model"
-                guilty = [f"{who} {j}" for j, part in enumerate(parts) if not part.isfinite().all()] or ["base"]
-                raise ValueError(f"these models cannot be merged: {self.name}: {guilty[0]} holds NaN or infinity")
+                guilty = [
+                    f"{who} {j}" for j, part in enumerate(parts) if not part.isfinite().all()
+                ] or ["base"]
+                raise ValueError(
+                    f"these models cannot be merged: {self.name}: {guilty[0]} holds NaN or infinity"
+                )
             yield slab
 
     def frozen(self) -> bool:
@@ -68,12 +79,18 @@ class Stacks:
             raise ValueError("need at least one expert, got none")
         self.base, self.experts = base, experts
         self.twins = {twin: name for name, twin in states.tied(base)}
-        self.names = [name for name, value in base.items() if value.is_floating_point() and name not in self.twins]
+        self.names = [
+            name
+            for name, value in base.items()
+            if value.is_floating_point() and name not in self.twins
+        ]
         self.entries = sum(base[name].numel() for name in self.names)
         self.dtype = widest([model[name] for model in (base, *experts) for name in self.names])
 
     def __getitem__(self, name: str) -> Stack:
-        return Stack(name, self.base[name].flatten(), [expert[name].flatten() for expert in self.experts])
+        return Stack(
+            name, self.base[name].flatten(), [expert[name].flatten() for expert in self.experts]
+        )
 
     def __iter__(self) -> Iterator[Tensor]:
         for name in tqdm(self.names, desc="threshold", unit="tensor", leave=False, disable=None):
@@ -104,7 +121,9 @@ def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
 
     for high, low in pairwise(edges):
         if max(left) <= FEW:
-            prefix = [_largest(values, k) for values, k in zip(_collected(begins_alike(), left), rank)]
+            prefix = [
+                _largest(values, k) for values, k in zip(_collected(begins_alike(), left), rank)
+            ]
             break
         size = 2 ** (high - low)
         counts = torch.zeros(len(first), size, dtype=torch.int64, device=first.device)
@@ -124,7 +143,9 @@ def _selected(bits, begins, start):
     if bits.device.type != "cpu":
         return [row[alike] for row, alike in zip(bits, begins == start)]
     alike = begins.numpy() == start.numpy()
-    return [torch.from_numpy(row.compress(own)) for row, own in zip(bits.numpy(), alike)]  # four times as fast as torch
+    return [
+        torch.from_numpy(row.compress(own)) for row, own in zip(bits.numpy(), alike)
+    ]  # four times as fast as torch
 
 
 def _collected(parts, sizes):
@@ -132,7 +153,7 @@ def _collected(parts, sizes):
     for rows in parts:
         found = found or [rows[0].new_empty(size) for size in sizes]
         for i, row in enumerate(rows):
-            found[i][places[i]:places[i] + len(row)] = row
+            found[i][places[i] : places[i] + len(row)] = row
             places[i] += len(row)
     return found
 
@@ -147,11 +168,14 @@ def ascending(stack: Tensor) -> Tensor:
     """The stack with its last axis in ascending order, without gradients."""
     if stack.device.type != "cpu":
         return stack.detach().sort(dim=-1).values
-    return torch.from_numpy(np.sort(stack.detach().numpy(), axis=-1))  # seven times as fast as torch.sort
+    return torch.from_numpy(
+        np.sort(stack.detach().numpy(), axis=-1)
+    )  # seven times as fast as torch.sort
 
 
 def streamed(rule: Callable[..., Pairs]) -> Callable[..., State]:
     """A rule that gives (name, tensor) one after the other, as one that gives a state; it stays at hand as `.stream`."""
+
     @wraps(rule)
     def whole(*args, **kwargs) -> State:
         return dict(rule(*args, **kwargs))
@@ -160,8 +184,14 @@ def streamed(rule: Callable[..., Pairs]) -> Callable[..., State]:
     return whole
 
 
-def by_tensor(stacks: Stacks, rule: Callable[[Stack], Iterable[Tensor]], scale: float, rates: Mapping[str, Tensor] | None = None,
-              row_rule: Callable[[Stack, Tensor], Iterable[Tensor]] | None = None, biases: bool = False) -> Pairs:
+def by_tensor(
+    stacks: Stacks,
+    rule: Callable[[Stack], Iterable[Tensor]],
+    scale: float,
+    rates: Mapping[str, Tensor] | None = None,
+    row_rule: Callable[[Stack, Tensor], Iterable[Tensor]] | None = None,
+    biases: bool = False,
+) -> Pairs:
     """Pairs of base plus `scale` times the increment that `rule(stack)` makes, slab by slab.
 
     Weights with rates go to `row_rule(stack, rate)` as rows; with `biases` the layer's bias is their last column. A tensor
@@ -170,20 +200,37 @@ def by_tensor(stacks: Stacks, rule: Callable[[Stack], Iterable[Tensor]], scale: 
     base, twins, rates = stacks.base, stacks.twins, rates or {}
     check_rates(rates, base)
     if again := sorted(rates.keys() & twins.keys()):
-        raise ValueError(f"rates name {again[0]}, which is tied to {twins[again[0]]}; give the rates of that")
-    weight_of = {bias: name for name in rates if biases and (bias := f"{name.removesuffix('weight')}bias") in base}
-    columns = {name: [name, *(bias for bias, weight in weight_of.items() if weight == name)] for name in rates}
+        raise ValueError(
+            f"rates name {again[0]}, which is tied to {twins[again[0]]}; give the rates of that"
+        )
+    weight_of = {
+        bias: name
+        for name in rates
+        if biases and (bias := f"{name.removesuffix('weight')}bias") in base
+    }
+    columns = {
+        name: [name, *(bias for bias, weight in weight_of.items() if weight == name)]
+        for name in rates
+    }
 
     def moved(stack, rule, like):
         if stack.frozen():  # often the largest tensor; every rule leaves it alone
             return joined(stack.base, like)
-        return joined((own.to(added.dtype) + scale * added for own, added in zip(stack.base, rule(stack))), like)
+        return joined(
+            (own.to(added.dtype) + scale * added for own, added in zip(stack.base, rule(stack))),
+            like,
+        )
 
     def rows(name):
-        own, *theirs = (_side_by_side([state[c] for c in columns[name]]) for state in (base, *stacks.experts))
+        own, *theirs = (
+            _side_by_side([state[c] for c in columns[name]]) for state in (base, *stacks.experts)
+        )
         merged = moved(Stack(name, own, theirs), partial(row_rule, rate=rates[name]), own)
         parts = merged.split([base[c][0].numel() for c in columns[name]], 1)
-        return {c: part.reshape(base[c].shape).to(base[c].dtype).contiguous() for c, part in zip(columns[name], parts)}
+        return {
+            c: part.reshape(base[c].shape).to(base[c].dtype).contiguous()
+            for c, part in zip(columns[name], parts)
+        }
 
     def pairs():
         beside, firsts = {}, dict.fromkeys(twins.values())
@@ -213,7 +260,7 @@ def joined(slabs: Iterable[Tensor], like: Tensor) -> Tensor:
     """Consecutive slabs as one tensor of the shape and the type of another."""
     out, start = torch.empty_like(like, memory_format=torch.contiguous_format), 0
     for slab in slabs:
-        out.view(-1)[start:start + slab.numel()] = slab.flatten()
+        out.view(-1)[start : start + slab.numel()] = slab.flatten()
         start += slab.numel()
     return out
 
@@ -224,5 +271,7 @@ def check_rates(rates: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None
         if name not in base or base[name].ndim < 2 or not base[name].is_floating_point():
             raise ValueError(f"rates name {name}, which is no weight with rows of this model")
         if rate.shape != base[name].shape[:1] or not ((rate >= 0) & (rate <= 1)).all():
-            raise ValueError(f"rates of {name} must be {len(base[name])} numbers from 0 to 1, got shape {tuple(rate.shape)}"
-                             + (f" from {rate.min():.3g} to {rate.max():.3g}" if rate.numel() else ""))
+            raise ValueError(
+                f"rates of {name} must be {len(base[name])} numbers from 0 to 1, got shape {tuple(rate.shape)}"
+                + (f" from {rate.min():.3g} to {rate.max():.3g}" if rate.numel() else "")
+            )

@@ -56,7 +56,9 @@ def files(source: str | Path) -> list[Path]:
     return _in_folder(hub_folder(str(source)))
 
 
-def save(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+def save(
+    state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write a safetensors file under a temporary name, then rename it. Tied tensors are written twice."""
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
@@ -82,13 +84,16 @@ def _load_file(path):
     except pickle.UnpicklingError as error:
         raise ValueError(
             f"{path} is corrupt, or holds Python objects, which could run code; so it was not opened. Where you trust "
-            "it, load it with torch, take its state dict, and write that with safetensors.torch.save_file") from error
+            "it, load it with torch, take its state dict, and write that with safetensors.torch.save_file"
+        ) from error
     except OSError:
         raise
     except Exception as error:  # of any kind, where torch reads bytes that it did not write
         raise ValueError(f"{path} is not a readable torch file: {error}") from error
     content = content.get("state_dict", content) if isinstance(content, Mapping) else content
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, Tensor) for value in content.values()
+    ):
         raise ValueError(f"{path} does not hold a state dict (names with tensors)")
     return dict(content)
 
@@ -105,11 +110,15 @@ def _in_folder(folder):
         index = folder / f"{whole}.index.json"
         if index.is_file():
             try:
-                shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+                shards = sorted(
+                    set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+                )
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{index} is not an index of shards") from error
             return [folder / shard for shard in shards]
-    raise FileNotFoundError(f"{folder} holds no model.safetensors, no pytorch_model.bin, and no index of shards")
+    raise FileNotFoundError(
+        f"{folder} holds no model.safetensors, no pytorch_model.bin, and no index of shards"
+    )
 
 
 def hub_folder(name: str, files: Sequence[str] = HUB_FILES) -> Path:
@@ -136,14 +145,17 @@ def hub_errors(name: str):
             raise ValueError(f"{name} could not be read: {error}") from error
         raise FileNotFoundError(
             f"{name} is not a local folder, and the Hugging Face Hub gave no copy ({type(error).__name__}: {error}). With "
-            "no network, download it elsewhere, copy the folder here, and give its path; or use a bundled suite") from error
+            "no network, download it elsewhere, copy the folder here, and give its path; or use a bundled suite"
+        ) from error
 
 
 class Mixed(dict):
     """A model with which those of another precision may be compared and merged (`check_compatible`)."""
 
 
-def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None, values: bool = True) -> None:
+def check_compatible(
+    states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None, values: bool = True
+) -> None:
     """Raise one `ValueError` listing all that forbids merging these models.
 
     Compared with the first: missing and extra keys, shapes, dtypes (if the first is `Mixed`, only whether they are
@@ -160,14 +172,20 @@ def check_compatible(states: Sequence[Mapping[str, Tensor]], names: Sequence[str
         for key in first.keys() & state.keys():
             mine, other = state[key], first[key]
             if mine.shape != other.shape:
-                problems.append(f"{key}: {name} has shape {tuple(mine.shape)}, {names[0]} has {tuple(other.shape)}")
+                problems.append(
+                    f"{key}: {name} has shape {tuple(mine.shape)}, {names[0]} has {tuple(other.shape)}"
+                )
             elif mine.dtype != other.dtype and not (
-                    isinstance(first, Mixed) and mine.is_floating_point() and other.is_floating_point()):
+                isinstance(first, Mixed) and mine.is_floating_point() and other.is_floating_point()
+            ):
                 problems.append(f"{key}: {name} is {mine.dtype}, {names[0]} is {other.dtype}")
             elif values and not torch.isfinite(mine).all():
                 problems.append(f"{key}: {name} holds NaN or infinity")
-        problems += [f"{a} and {b} are tied in {names[0]} but differ in {name}" for a, b in tied(first)
-                     if a in state and b in state and not torch.equal(state[a], state[b])]
+        problems += [
+            f"{a} and {b} are tied in {names[0]} but differ in {name}"
+            for a, b in tied(first)
+            if a in state and b in state and not torch.equal(state[a], state[b])
+        ]
     if problems:
         raise ValueError("these models cannot be merged:\n  " + "\n  ".join(sorted(problems)))
 
@@ -223,4 +241,7 @@ def depths(state: Mapping[str, Tensor]) -> dict[str, float]:
     def at_the_end(key):
         return "embed" not in key and any(word in key for word in OUTPUT_SIDE)
 
-    return {key: int(match[2]) / max(last[match[1]], 1) if match else float(at_the_end(key)) for key, match in blocks.items()}
+    return {
+        key: int(match[2]) / max(last[match[1]], 1) if match else float(at_the_end(key))
+        for key, match in blocks.items()
+    }

@@ -28,7 +28,9 @@ def singular_values(weight: Tensor, rank: int) -> Tensor:
     """
     flat = matrix(weight).detach().cpu().double()
     if not 1 <= rank <= min(flat.shape):
-        raise ValueError(f"rank is {rank}; a layer of shape {tuple(weight.shape)} allows 1 to {min(flat.shape)}")
+        raise ValueError(
+            f"rank is {rank}; a layer of shape {tuple(weight.shape)} allows 1 to {min(flat.shape)}"
+        )
     if min(flat.shape) <= max(SMALL, rank):
         return torch.linalg.svdvals(flat)[:rank]
     found = svds(flat.numpy(), k=rank, return_singular_vectors=False, rng=0)
@@ -37,7 +39,9 @@ def singular_values(weight: Tensor, rank: int) -> Tensor:
 
 def energy(weight: Tensor, rank: int) -> float:
     """Share of the squared Frobenius norm of `matrix(weight)` in its `rank` largest singular values; NaN for zeros."""
-    return float(singular_values(weight, rank).square().sum() / weight.detach().cpu().double().square().sum())
+    return float(
+        singular_values(weight, rank).square().sum() / weight.detach().cpu().double().square().sum()
+    )
 
 
 def of_layer(weight: Tensor, rank: int = 3) -> Tensor:
@@ -47,7 +51,13 @@ def of_layer(weight: Tensor, rank: int = 3) -> Tensor:
     """
     w = weight.detach().cpu().double()
     top = singular_values(w, min(rank, *matrix(w).shape)) if rank else w.new_zeros(0)
-    return torch.cat([torch.stack([w.mean(), w.var(correction=0), w.norm()]), top, top.new_zeros(rank - len(top))])
+    return torch.cat(
+        [
+            torch.stack([w.mean(), w.var(correction=0), w.norm()]),
+            top,
+            top.new_zeros(rank - len(top)),
+        ]
+    )
 
 
 def layer_wise(state: Mapping[str, Tensor], rank: int = 3) -> Tensor:
@@ -114,17 +124,29 @@ class Learner(nn.Module):
     (`simplex`), or task arithmetic with `start` (`free`). Raises `ValueError` for an unknown kind or form.
     """
 
-    def __init__(self, features: Tensor, kind: str = "mlp2", width: int = 64, form: str = "simplex", start: float = 0.3,
-                 shared: bool = True, seed: int = 0):
+    def __init__(
+        self,
+        features: Tensor,
+        kind: str = "mlp2",
+        width: int = 64,
+        form: str = "simplex",
+        start: float = 0.3,
+        shared: bool = True,
+        seed: int = 0,
+    ):
         super().__init__()
         experts, layers, size = features.shape
         if kind == "transformer" and not shared:
-            raise ValueError("a transformer reads all layers together; one for each layer makes no sense")
+            raise ValueError(
+                "a transformer reads all layers together; one for each layer makes no sense"
+            )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.networks = nn.ModuleList(
-                [_network(kind, size, width, 1)] if shared else
-                [_network(kind, size * experts, width, experts) for _ in range(layers)])
+                [_network(kind, size, width, 1)]
+                if shared
+                else [_network(kind, size * experts, width, experts) for _ in range(layers)]
+            )
         self.register_buffer("features", features.float())
         self.form, self.start, self.shared = _form(form), start, shared
 
@@ -136,7 +158,10 @@ class Learner(nn.Module):
         if self.shared:
             raw = self.networks[0](features).squeeze(-1)
         else:
-            raw = torch.stack([g(x.flatten()) for g, x in zip(self.networks, features.unbind(1), strict=True)], dim=1)
+            raw = torch.stack(
+                [g(x.flatten()) for g, x in zip(self.networks, features.unbind(1), strict=True)],
+                dim=1,
+            )
         return shaped(raw, self.form, self.start)
 
 
@@ -161,8 +186,14 @@ def _network(kind, size, width, out):
     if kind == "linear":
         return last
     if kind == "transformer":
-        block = nn.TransformerEncoderLayer(width, nhead=4, dim_feedforward=2 * width, dropout=0.0, batch_first=True)
-        return nn.Sequential(nn.Linear(size, width), nn.TransformerEncoder(block, 2, enable_nested_tensor=False), last)
+        block = nn.TransformerEncoderLayer(
+            width, nhead=4, dim_feedforward=2 * width, dropout=0.0, batch_first=True
+        )
+        return nn.Sequential(
+            nn.Linear(size, width),
+            nn.TransformerEncoder(block, 2, enable_nested_tensor=False),
+            last,
+        )
     hidden = [nn.Linear(size, width), nn.ReLU()]
     for _ in range({"mlp2": 0, "mlp4": 2}[kind]):
         hidden += [nn.Linear(width, width), nn.ReLU()]

@@ -25,15 +25,44 @@ from mergehelpers import merge, stacks, states
 from mergehelpers.suites import sha256
 from mergehelpers.toml import Document
 
-RULES = {name: getattr(merge, name) for name in ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")}
-FIELDS = {"rule": "a text", "base": "a text", "experts": "a list of texts", "settings": "a table", "shard": "a text",
-          "mixed": "true or false", "partial": "true or false"}
-SETTINGS = {"keep": "a number", "scale": "a number", "scope": "a text", "seed": "a whole number", "increment": "a text",
-            "elect_signs": "true or false", "rescale": "true or false", "biases": "true or false",
-            "weights": "a list of numbers", "rates": "a text"}
+RULES = {
+    name: getattr(merge, name)
+    for name in ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")
+}
+FIELDS = {
+    "rule": "a text",
+    "base": "a text",
+    "experts": "a list of texts",
+    "settings": "a table",
+    "shard": "a text",
+    "mixed": "true or false",
+    "partial": "true or false",
+}
+SETTINGS = {
+    "keep": "a number",
+    "scale": "a number",
+    "scope": "a text",
+    "seed": "a whole number",
+    "increment": "a text",
+    "elect_signs": "true or false",
+    "rescale": "true or false",
+    "biases": "true or false",
+    "weights": "a list of numbers",
+    "rates": "a text",
+}
 UNITS = {"MB": 10**6, "GB": 10**9}
-CODES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
-         torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL"}
+CODES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
 WEIGHTS, RECORD = "model.safetensors", "merge.json"
 
 
@@ -63,39 +92,71 @@ class Job:
     def merged(self) -> Iterable[tuple[str, Tensor]]:
         """The merged tensors, one after the other, and the rest. A value that is not finite raises `ValueError`."""
         models = (self.models[0], self.models[1:]) if "base" in self.spec else (self.models,)
-        return chain(_finite(RULES[self.spec["rule"]].stream(*models, **self.settings)), self.rest.items())
+        return chain(
+            _finite(RULES[self.spec["rule"]].stream(*models, **self.settings)), self.rest.items()
+        )
 
     def report(self) -> str:
         """What the merge will read, write and need, as lines of text."""
         floats = [value for value in self.models[0].values() if value.is_floating_point()]
         types = sorted({str(value.dtype).removeprefix("torch.") for value in floats})
         files = [file for source in self.sources for file in source.files]
-        settings = ", ".join(f"{name} = {value!r}" for name, value in self.spec.get("settings", {}).items())
-        return "\n".join([
-            f"rule     {self.spec['rule']} {settings}".rstrip(),
-            *(f"{source.role:<8} {source.name}" for source in self.sources),
-            f"tensors  {len(self.models[0])}, of which {len(floats)} merge: {sum(v.numel() for v in floats):,} entries, {', '.join(types)}",
-            *([f"kept     {len(self.rest)} tensors of the base that no expert has"] if self.rest else []),
-            f"read     {sum(file.stat().st_size for file in files) / 1e9:.2f} GB in {len(files)} files",
-            f"write    {sum(shard.size for shard in self.shards) / 1e9:.2f} GB in {len(self.shards)} files",
-            f"memory   {self.memory() / 1e9:.2f} GB beside mapped files"])
+        settings = ", ".join(
+            f"{name} = {value!r}" for name, value in self.spec.get("settings", {}).items()
+        )
+        return "\n".join(
+            [
+                f"rule     {self.spec['rule']} {settings}".rstrip(),
+                *(f"{source.role:<8} {source.name}" for source in self.sources),
+                f"tensors  {len(self.models[0])}, of which {len(floats)} merge: {sum(v.numel() for v in floats):,} entries, {', '.join(types)}",
+                *(
+                    [f"kept     {len(self.rest)} tensors of the base that no expert has"]
+                    if self.rest
+                    else []
+                ),
+                f"read     {sum(file.stat().st_size for file in files) / 1e9:.2f} GB in {len(files)} files",
+                f"write    {sum(shard.size for shard in self.shards) / 1e9:.2f} GB in {len(self.shards)} files",
+                f"memory   {self.memory() / 1e9:.2f} GB beside mapped files",
+            ]
+        )
 
     def memory(self) -> int:
         """An upper estimate of the bytes needed beside mapped files."""
         q, rule = len(self.models), self.spec["rule"]
-        floats = [value for model in self.models for value in model.values() if value.is_floating_point()]
-        sizes, width = [value.numel() for value in floats[:len(floats) // q]], max(4, *(value.element_size() for value in floats), 0)
+        floats = [
+            value for model in self.models for value in model.values() if value.is_floating_point()
+        ]
+        sizes, width = (
+            [value.numel() for value in floats[: len(floats) // q]],
+            max(4, *(value.element_size() for value in floats), 0),
+        )
         largest, few = max(sizes, default=0), min(stacks.FEW, sum(sizes))
-        return sum((
-            int(4e8),  # Python and torch
-            12 * q * stacks.SLAB * width,
-            2 * largest * width,  # a merged tensor, as it is made and as it is written
-            q * largest * (rule in ("dare", "m_dare")),  # draws
-            (q + 1) * few * width * (rule in ("ties", "m_ties")),  # selection of the threshold
-            q * width * max((self.models[0][name].numel() for name in self.settings.get("rates", {})), default=0),
-            sum(value.nbytes for value in floats if value.numel() == largest and not value.is_contiguous()),
-            sum(file.stat().st_size for source in self.sources for file in source.files if not states.mapped(file)),
-        ))
+        return sum(
+            (
+                int(4e8),  # Python and torch
+                12 * q * stacks.SLAB * width,
+                2 * largest * width,  # a merged tensor, as it is made and as it is written
+                q * largest * (rule in ("dare", "m_dare")),  # draws
+                (q + 1) * few * width * (rule in ("ties", "m_ties")),  # selection of the threshold
+                q
+                * width
+                * max(
+                    (self.models[0][name].numel() for name in self.settings.get("rates", {})),
+                    default=0,
+                ),
+                sum(
+                    value.nbytes
+                    for value in floats
+                    if value.numel() == largest and not value.is_contiguous()
+                ),
+                sum(
+                    file.stat().st_size
+                    for source in self.sources
+                    for file in source.files
+                    if not states.mapped(file)
+                ),
+            )
+        )
 
 
 def read(path: str | Path) -> Job:
@@ -109,7 +170,10 @@ def read(path: str | Path) -> Job:
     if not spec["experts"]:
         document.fail("experts names no model", "", "experts")
     roles = [("base", spec["base"])] if "base" in spec else []
-    sources = [Source(role, name, _files(name, document)) for role, name in roles + [("expert", name) for name in spec["experts"]]]
+    sources = [
+        Source(role, name, _files(name, document))
+        for role, name in roles + [("expert", name) for name in spec["experts"]]
+    ]
     models, rest = [states.load_files(source.files) for source in sources], {}
     if not models[0]:
         document.fail(f"{sources[0].name} holds no tensors")
@@ -123,7 +187,9 @@ def read(path: str | Path) -> Job:
         settings["rates"] = states.load_files(sources[-1].files)
     if spec.get("mixed"):
         models[0] = states.Mixed(models[0])
-    states.check_compatible(models, [source.name for source in sources[:len(models)]], values=False)
+    states.check_compatible(
+        models, [source.name for source in sources[: len(models)]], values=False
+    )
     job = Job(spec, settings, sources, models, rest, shards(models[0] | rest, limit))
     job.merged()  # refuses rates that do not fit; nothing is computed before the first tensor is asked for
     return job
@@ -138,8 +204,14 @@ def place(out: str | Path) -> Path:
     part = out.with_name(f"{out.name}.part")
     for folder in (out, part):
         if os.path.lexists(folder):
-            raise FileExistsError(f"{folder} exists" + ("; give the name of a folder to be made" if folder == out else
-                                                        ": another merge writes it, or was killed; then delete it"))
+            raise FileExistsError(
+                f"{folder} exists"
+                + (
+                    "; give the name of a folder to be made"
+                    if folder == out
+                    else ": another merge writes it, or was killed; then delete it"
+                )
+            )
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent} is no folder, so {out.name} cannot be made in it")
     return part
@@ -154,17 +226,42 @@ def run(job: Job, out: str | Path) -> None:
     part, first = place(out), job.sources[0]
     try:
         part.mkdir()
-        write(tqdm(job.merged(), "merge", len(job.models[0]) + len(job.rest), unit="tensor", leave=False, disable=None), job.shards, part)
-        for pattern in states.BESIDE if Path(first.name).suffix not in states.SAFE + states.PICKLED else ():
+        write(
+            tqdm(
+                job.merged(),
+                "merge",
+                len(job.models[0]) + len(job.rest),
+                unit="tensor",
+                leave=False,
+                disable=None,
+            ),
+            job.shards,
+            part,
+        )
+        for pattern in (
+            states.BESIDE if Path(first.name).suffix not in states.SAFE + states.PICKLED else ()
+        ):
             for file in first.files[0].parent.glob(pattern):
                 if not file.name.endswith(".index.json"):
                     shutil.copyfile(file, part / file.name)
-        bar = tqdm(sorted({file for source in job.sources for file in source.files}), "hash", unit="file", leave=False, disable=None)
-        record = {"spec": job.spec, "sha256": {str(file): sha256(file) for file in bar},
-                  "mergehelpers": mergehelpers.__version__, "torch": torch.__version__}
+        bar = tqdm(
+            sorted({file for source in job.sources for file in source.files}),
+            "hash",
+            unit="file",
+            leave=False,
+            disable=None,
+        )
+        record = {
+            "spec": job.spec,
+            "sha256": {str(file): sha256(file) for file in bar},
+            "mergehelpers": mergehelpers.__version__,
+            "torch": torch.__version__,
+        }
         (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(part, out)
-    except FileExistsError:  # another merge to `out` began meanwhile, and what it writes is not ours to delete
+    except (
+        FileExistsError
+    ):  # another merge to `out` began meanwhile, and what it writes is not ours to delete
         raise
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -192,7 +289,10 @@ def shards(state: Mapping[str, Tensor], limit: float = math.inf) -> list[Shard]:
         size += value.nbytes
     if len(groups) == 1:
         return [_shard(WEIGHTS, state, groups[0])]
-    return [_shard(f"model-{i:05d}-of-{len(groups):05d}.safetensors", state, group) for i, group in enumerate(groups, 1)]
+    return [
+        _shard(f"model-{i:05d}-of-{len(groups):05d}.safetensors", state, group)
+        for i, group in enumerate(groups, 1)
+    ]
 
 
 def _shard(file, state, names):
@@ -202,12 +302,21 @@ def _shard(file, state, names):
         value = state[name]
         if value.dtype not in CODES:
             raise ValueError(f"{name} is {value.dtype}; allowed: {', '.join(map(str, CODES))}")
-        header[name] = {"dtype": CODES[value.dtype], "shape": list(value.shape), "data_offsets": [size, size + value.nbytes]}
+        header[name] = {
+            "dtype": CODES[value.dtype],
+            "shape": list(value.shape),
+            "data_offsets": [size, size + value.nbytes],
+        }
         places[name], size = size, size + value.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     start = 8 + len(text)
-    return Shard(file, len(text).to_bytes(8, "little") + text, {name: start + place for name, place in places.items()}, start + size)
+    return Shard(
+        file,
+        len(text).to_bytes(8, "little") + text,
+        {name: start + place for name, place in places.items()},
+        start + size,
+    )
 
 
 def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: Path) -> None:
@@ -225,9 +334,13 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
             file.seek(place)
             file.write(value.cpu().flatten().view(torch.uint8).numpy())
     if len(shards) > 1:
-        index = {"metadata": {"total_size": sum(shard.size - len(shard.header) for shard in shards)},
-                 "weight_map": {name: shard.name for shard in shards for name in shard.places}}
-        (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        index = {
+            "metadata": {"total_size": sum(shard.size - len(shard.header) for shard in shards)},
+            "weight_map": {name: shard.name for shard in shards for name in shard.places},
+        }
+        (folder / f"{WEIGHTS}.index.json").write_text(
+            json.dumps(index, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def _finite(pairs):
@@ -246,12 +359,20 @@ def _settings(document):
         document.fail(f"rule is {rule!r}; allowed: {', '.join(RULES)}", "", "rule")
     parameters = inspect.signature(RULES[rule]).parameters
     if ("base" in parameters) != ("base" in spec):
-        document.fail(f"the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"), "", "rule")
+        document.fail(
+            f"the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"),
+            "",
+            "rule",
+        )
     if spec.get("partial") and "base" not in spec:
         document.fail(f"partial needs a base, and the rule {rule} takes none", "", "partial")
     taken = {name: parameter for name, parameter in parameters.items() if name in SETTINGS}
-    document.check(settings, "settings", {name: SETTINGS[name] for name in taken},
-                   [name for name, parameter in taken.items() if parameter.default is parameter.empty])
+    document.check(
+        settings,
+        "settings",
+        {name: SETTINGS[name] for name in taken},
+        [name for name, parameter in taken.items() if parameter.default is parameter.empty],
+    )
     one = {"one": torch.zeros(1)}
     experts = [one] * max(1, len(spec["experts"]))
     tried = settings | {"rates": {}} if "rates" in settings else settings
@@ -267,12 +388,16 @@ def _files(name, document):
         return states.files(states.hub_folder(name.removeprefix("hub:")))
     path = document.path.parent / Path(name).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f"{document.path}: there is no {path.absolute()}; a model on the Hub is written hub:owner/name")
+        raise FileNotFoundError(
+            f"{document.path}: there is no {path.absolute()}; a model on the Hub is written hub:owner/name"
+        )
     return states.files(path)
 
 
 def _size(text, document):
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(MB|GB)", text)
     if not match or float(match[1]) == 0:
-        document.fail(f"shard is {text!r}; it must be a size such as '500 MB' or '5 GB'", "", "shard")
+        document.fail(
+            f"shard is {text!r}; it must be a size such as '500 MB' or '5 GB'", "", "shard"
+        )
     return float(match[1]) * UNITS[match[2]]

@@ -52,7 +52,9 @@ class Document:
             raise ValueError(f"{path} is not valid TOML: {error}") from error
         self.lines = text.splitlines()
 
-    def check(self, table, where: str, fields: Mapping[str, str], required: Sequence[str] = ()) -> None:
+    def check(
+        self, table, where: str, fields: Mapping[str, str], required: Sequence[str] = ()
+    ) -> None:
         """Raise unless `table`, under the name `where`, has only `fields` ({name: one of `KINDS`}), and all that are required."""
         if not isinstance(table, dict):
             self.fail(f"{where} must be a table", where)
@@ -61,7 +63,11 @@ class Document:
             if key not in fields:
                 near = difflib.get_close_matches(key, fields, 1)
                 hint = f"did you mean {near[0]!r}? " if near else ""
-                self.fail(f"unknown field {key!r} in {label}; {hint}allowed: {', '.join(fields)}", where, key)
+                self.fail(
+                    f"unknown field {key!r} in {label}; {hint}allowed: {', '.join(fields)}",
+                    where,
+                    key,
+                )
             if not KINDS[fields[key]](value):
                 self.fail(f"{key} in {label} must be {fields[key]}, got {value!r}", where, key)
         if missing := [key for key in required if key not in table]:
@@ -81,6 +87,8 @@ class Document:
                 header = number if current == where else header
             elif key and current == where and re.match(rf'\s*"?{re.escape(key)}"?\s*[=.]', line):
                 return number
-            elif key and re.match(rf"\s*{re.escape(where.split('.')[-1])}\s*=\s*\{{.*\b{re.escape(key)}\b", line):
+            elif key and re.match(
+                rf"\s*{re.escape(where.split('.')[-1])}\s*=\s*\{{.*\b{re.escape(key)}\b", line
+            ):
                 return number
         return header

@@ -19,11 +19,22 @@ from mergehelpers.backbones.images import Images
 from mergehelpers.states import State
 
 # Convolutions in each of five stages; three linear layers follow, the last of which is the head.
-VGG = {5: (1, 1, 0, 0, 0), 8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+VGG = {
+    5: (1, 1, 0, 0, 0),
+    8: (1, 1, 1, 1, 1),
+    11: (1, 1, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
 RESNET = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
 DENSENET = {13: (1, 1, 1, 1), 21: (2, 2, 2, 2)}
-ARCHITECTURES = (*(f"vgg{d}{bn}" for d in VGG for bn in ("", "_bn")), *(f"resnet{d}" for d in RESNET),
-                 *(f"densenet{d}" for d in DENSENET), "vit", "vit_stem")
+ARCHITECTURES = (
+    *(f"vgg{d}{bn}" for d in VGG for bn in ("", "_bn")),
+    *(f"resnet{d}" for d in RESNET),
+    *(f"densenet{d}" for d in DENSENET),
+    "vit",
+    "vit_stem",
+)
 SIDE = 32
 
 
@@ -70,7 +81,11 @@ def with_head(state: State, width: int, classes: int, seed: int) -> State:
     """The body's state with a new random classifier, uniform within 1/sqrt(width), as torch draws them."""
     generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(width)
     weight = torch.empty(classes, width).uniform_(-bound, bound, generator=generator)
-    return {**body(state), "head.weight": weight, "head.bias": torch.empty(classes).uniform_(-bound, bound, generator=generator)}
+    return {
+        **body(state),
+        "head.weight": weight,
+        "head.bias": torch.empty(classes).uniform_(-bound, bound, generator=generator),
+    }
 
 
 def body(state: State) -> State:
@@ -78,8 +93,20 @@ def body(state: State) -> State:
     return {key: value for key, value in state.items() if not key.startswith("head.")}
 
 
-def train(net: Net, state: State, images: Tensor, labels: Tensor, epochs: int, rate: float, seed: int = 0, batch: int = 32,
-          decay: float = 0.0, mixup: float = 0.0, adam: bool = False, device: str = "auto") -> State:
+def train(
+    net: Net,
+    state: State,
+    images: Tensor,
+    labels: Tensor,
+    epochs: int,
+    rate: float,
+    seed: int = 0,
+    batch: int = 32,
+    decay: float = 0.0,
+    mixup: float = 0.0,
+    adam: bool = False,
+    device: str = "auto",
+) -> State:
     """Train a whole model; the new state, on the CPU.
 
     `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD with momentum 0.9, or
@@ -91,10 +118,16 @@ def train(net: Net, state: State, images: Tensor, labels: Tensor, epochs: int, r
     place = devices.pick(device)
     module = copy.deepcopy(net.module).to(place).requires_grad_(True).train()
     module.load_state_dict(body(state))
-    head = {key: state[key].detach().clone().to(place).requires_grad_() for key in ("head.weight", "head.bias")}
+    head = {
+        key: state[key].detach().clone().to(place).requires_grad_()
+        for key in ("head.weight", "head.bias")
+    }
     moving = [*module.parameters(), *head.values()]
-    optimiser = (torch.optim.AdamW(moving, lr=rate, weight_decay=decay) if adam else
-                 torch.optim.SGD(moving, lr=rate, momentum=0.9, weight_decay=decay))
+    optimiser = (
+        torch.optim.AdamW(moving, lr=rate, weight_decay=decay)
+        if adam
+        else torch.optim.SGD(moving, lr=rate, momentum=0.9, weight_decay=decay)
+    )
     steps = epochs * math.ceil(len(images) / batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
     generator, rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
@@ -104,11 +137,16 @@ def train(net: Net, state: State, images: Tensor, labels: Tensor, epochs: int, r
             for chosen in torch.randperm(len(images), generator=generator).split(batch):
                 x, y = images[chosen].to(place), labels[chosen].to(place)
                 share = rng.beta(mixup, mixup) if mixup else 1.0
-                x, other = share * x + (1 - share) * x.flip(0), y.flip(0)  # batches come in random order
+                x, other = (
+                    share * x + (1 - share) * x.flip(0),
+                    y.flip(0),
+                )  # batches come in random order
                 z = F.linear(module(x), head["head.weight"], head["head.bias"])
                 loss = share * loss_of(z, y) + (1 - share) * loss_of(z, other)
                 if not loss.isfinite():
-                    raise ValueError(f"the loss is {loss.item()} with rate {rate}; try a smaller rate, or look for NaN in the inputs")
+                    raise ValueError(
+                        f"the loss is {loss.item()} with rate {rate}; try a smaller rate, or look for NaN in the inputs"
+                    )
                 optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(moving, 1.0)
@@ -123,7 +161,11 @@ def _vgg(depth, width, norm=False):
     for stage, count in enumerate(VGG[depth]):
         wide = width * min(2**stage, 4)
         for _ in range(count):
-            layers += [nn.Conv2d(channels, wide, 3, padding=1), *([nn.BatchNorm2d(wide)] if norm else []), nn.ReLU()]
+            layers += [
+                nn.Conv2d(channels, wide, 3, padding=1),
+                *([nn.BatchNorm2d(wide)] if norm else []),
+                nn.ReLU(),
+            ]
             channels = wide
         layers.append(nn.MaxPool2d(2))
     layers += [nn.Flatten(), nn.Linear(channels, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
@@ -138,7 +180,10 @@ def _resnet(depth, width):
     from timm.models.resnet import BasicBlock, ResNet
 
     channels = (width, 2 * width, 4 * width, 4 * width)
-    return Net(ResNet(BasicBlock, RESNET[depth], num_classes=0, stem_width=width, channels=channels), 4 * width)
+    return Net(
+        ResNet(BasicBlock, RESNET[depth], num_classes=0, stem_width=width, channels=channels),
+        4 * width,
+    )
 
 
 def _densenet(depth, width):
@@ -153,5 +198,7 @@ def _densenet(depth, width):
 def _vit(width, stem=False):
     from timm.models.vision_transformer import VisionTransformer
 
-    module = VisionTransformer(img_size=SIDE, patch_size=8, embed_dim=4 * width, depth=4, num_heads=4, num_classes=0)
+    module = VisionTransformer(
+        img_size=SIDE, patch_size=8, embed_dim=4 * width, depth=4, num_heads=4, num_classes=0
+    )
     return Net(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), module) if stem else module, 4 * width)

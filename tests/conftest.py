@@ -26,6 +26,6 @@ def mini8():
 
 @pytest.fixture(scope="session")
 def digits():
-    from mergehelpers import lab
+    from mergebook import lab
 
     return lab.load_digits(seed=0)

@@ -10,17 +10,34 @@ def run(notebook, out, parameters, environment):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, str(value))
-        papermill.execute_notebook(notebook, out, parameters, cwd=notebook.parent, kernel_name="python3", progress_bar=False)
+        papermill.execute_notebook(
+            notebook,
+            out,
+            parameters,
+            cwd=notebook.parent,
+            kernel_name="python3",
+            progress_bar=False,
+        )
     return nbformat.read(out, as_version=4)
 
 
 def errors(executed):
-    return [output for cell in executed.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    return [
+        output
+        for cell in executed.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "error"
+    ]
 
 
 def writes(notebook, folder, parameters, environment, expected):
     """The page runs to its end and writes these files; nothing half-written is left."""
-    executed = run(notebook, folder / "out.ipynb", parameters | {"output": str(folder / "results")}, environment)
+    executed = run(
+        notebook,
+        folder / "out.ipynb",
+        parameters | {"output": str(folder / "results")},
+        environment,
+    )
     assert not errors(executed)
     written = {path.name for path in (folder / "results").iterdir()}
     assert expected <= written
@@ -32,7 +49,9 @@ def refuses(notebook, bad, message, cells):
 
     They run in this process: a kernel for each bad setting would take minutes in all.
     """
-    code = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    code = [
+        cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"
+    ]
     namespace = {"__name__": "__main__"}
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Exception, match=message):
         patch.chdir(notebook.parent)

@@ -12,7 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch import nn
 from torch.nn.functional import kl_div, linear, one_hot
 
-from mergehelpers import alignment, protocols, suites
+from mergebook import protocols
+from mergehelpers import alignment, suites
 from mergehelpers.alignment import FREEDOMS, Head, Map, Plan
 from mergehelpers.backbones import Plain
 
@@ -36,7 +37,10 @@ def turned(width, angle, seed=0):
 
 def problem(inputs=60, width=5, classes=3, batch=()):
     """Features, soft targets that no head reaches exactly, and a head to start from."""
-    z, targets = normal(*batch, inputs, width, seed=1), normal(*batch, inputs, classes, seed=2).softmax(-1)
+    z, targets = (
+        normal(*batch, inputs, width, seed=1),
+        normal(*batch, inputs, classes, seed=2).softmax(-1),
+    )
     return z, targets, Head(normal(classes, width, seed=3), normal(classes, seed=4))
 
 
@@ -61,7 +65,10 @@ def test_mean_distance_is_what_a_loop_gives():
 
 def test_mean_distance_and_prototype_by_hand():
     # From the origin, (3, 4) and (-3, 4) are 5 away, (0, 7) is 7 and (0, -1) is 1. The means are (0, 4) and (0, 3).
-    anchors, labels = torch.tensor([[3.0, 4], [0, 7], [-3, 4], [0, -1]]).double(), torch.tensor([0, 1, 0, 1])
+    anchors, labels = (
+        torch.tensor([[3.0, 4], [0, 7], [-3, 4], [0, -1]]).double(),
+        torch.tensor([0, 1, 0, 1]),
+    )
     origin = torch.zeros(1, 2).double()
     assert alignment.mean_distance(origin, anchors, labels, 2).tolist() == [[-5, -4]]
     assert alignment.prototype(origin, anchors, labels, 2).tolist() == [[-4, -3]]
@@ -71,7 +78,9 @@ def test_the_mean_squared_distance_is_that_to_the_prototype_plus_the_scatter_of_
     members = [ANCHORS[LABELS == c] for c in range(3)]
     squared = torch.stack([(QUERIES[:, None] - m).square().sum(-1).mean(1) for m in members], 1)
     scatter = torch.stack([(m - m.mean(0)).square().sum(1).mean() for m in members])
-    torch.testing.assert_close(alignment.prototype(QUERIES, ANCHORS, LABELS, 3).square() + scatter, squared)
+    torch.testing.assert_close(
+        alignment.prototype(QUERIES, ANCHORS, LABELS, 3).square() + scatter, squared
+    )
     assert (alignment.mean_distance(QUERIES, ANCHORS, LABELS, 3).square() <= squared).all()
 
 
@@ -102,7 +111,9 @@ def test_among_equal_counts_the_class_of_the_nearest_leads(labels):
 
 
 @pytest.mark.parametrize("labels", [(1, 0, 0, 2, 1), (1, 0, 0, 1, 2)])
-def test_among_equal_counts_the_class_of_the_nearest_leads_even_if_its_other_neighbours_are_far(labels):
+def test_among_equal_counts_the_class_of_the_nearest_leads_even_if_its_other_neighbours_are_far(
+    labels,
+):
     assert line(*labels).argmax() == labels[0]
 
 
@@ -151,7 +162,9 @@ def test_a_draw_needs_a_shot(shots):
 
 def test_the_divergence_is_torchs():
     logits, targets = normal(2, 7, 3), normal(2, 7, 3, seed=1).softmax(-1)
-    expected = [kl_div(a.log_softmax(-1), t, reduction="batchmean") for a, t in zip(logits, targets)]
+    expected = [
+        kl_div(a.log_softmax(-1), t, reduction="batchmean") for a, t in zip(logits, targets)
+    ]
     torch.testing.assert_close(alignment.divergence(logits, targets), torch.stack(expected))
     assert kl(targets[0].log(), targets[0]) == pytest.approx(0, abs=1e-12)
 
@@ -168,9 +181,13 @@ def test_a_head_and_a_map_act_on_rows():
     z, _, head = problem()
     torch.testing.assert_close(head(z), linear(z, *head))
     moved = Map(normal(5, 5), normal(5))
-    torch.testing.assert_close(moved(z), torch.stack([row @ moved.matrix + moved.shift for row in z]))
+    torch.testing.assert_close(
+        moved(z), torch.stack([row @ moved.matrix + moved.shift for row in z])
+    )
     stacked = Head(torch.stack([head.weight, -head.weight]), torch.stack([head.bias, head.bias]))
-    torch.testing.assert_close(stacked(z.expand(2, *z.shape))[1], linear(z, -head.weight, head.bias))
+    torch.testing.assert_close(
+        stacked(z.expand(2, *z.shape))[1], linear(z, -head.weight, head.bias)
+    )
 
 
 def test_training_is_adam_on_a_cosine():
@@ -181,13 +198,18 @@ def test_training_is_adam_on_a_cosine():
         m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
         rate = 0.5 * (1 + math.cos(math.pi * t / 20)) / 2
         x -= rate * (m / (1 - 0.9 ** (t + 1))) / (math.sqrt(v / (1 - 0.999 ** (t + 1))) + 1e-8)
-    found = alignment.minimise({"x": torch.zeros(1).double()}, lambda p: (p["x"] - 3).square() / 2, Plan(20, 0.5))
+    found = alignment.minimise(
+        {"x": torch.zeros(1).double()}, lambda p: (p["x"] - 3).square() / 2, Plan(20, 0.5)
+    )
     assert float(found["x"]) == pytest.approx(x)
 
 
 @pytest.mark.parametrize("rate", [math.inf, 1e308])
 def test_a_diverging_repair_says_so(rate):
-    with pytest.raises(ValueError, match="the repair diverged: its loss is nan at step 1 with rate .*; try a smaller"):
+    with pytest.raises(
+        ValueError,
+        match="the repair diverged: its loss is nan at step 1 with rate .*; try a smaller",
+    ):
         alignment.fit_head(*problem(), Plan(5, rate))
 
 
@@ -217,7 +239,9 @@ def test_a_fit_changes_nothing_it_is_given(fit):
     given = (z, targets, *start)
     before = [value.clone() for value in given]
     fit(z, targets, start, Plan(5))
-    assert all(torch.equal(a, b) for a, b in zip(given, before)) and not any(value.requires_grad for value in given)
+    assert all(torch.equal(a, b) for a, b in zip(given, before)) and not any(
+        value.requires_grad for value in given
+    )
 
 
 @each_fit
@@ -231,7 +255,9 @@ def test_a_fit_without_steps_is_the_start(fit):
 def test_a_fit_lowers_the_loss(fit):
     z, targets, start = problem()
     found = fit(z, targets, start)
-    assert kl(found(z) if isinstance(found, Head) else start(found(z)), targets) < kl(start(z), targets)
+    assert kl(found(z) if isinstance(found, Head) else start(found(z)), targets) < kl(
+        start(z), targets
+    )
 
 
 def test_on_labels_the_head_is_logistic_regression():
@@ -242,7 +268,9 @@ def test_on_labels_the_head_is_logistic_regression():
     targets = one_hot(labels, 3).double()
     found = alignment.fit_head(z, targets, Head(normal(3, 4), normal(3)), LONG)
     assert kl(found(z), targets) == pytest.approx(float(expected), abs=1e-6)
-    torch.testing.assert_close(found(z).softmax(-1), torch.from_numpy(known.predict_proba(z)), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        found(z).softmax(-1), torch.from_numpy(known.predict_proba(z)), rtol=0, atol=1e-3
+    )
 
 
 def test_only_the_bias_moves_if_asked():
@@ -267,7 +295,10 @@ def test_a_free_map_reaches_what_the_head_reaches_if_a_feature_is_constant():
 
 def test_a_map_of_fewer_features_than_classes_stays_behind_the_head():
     z, targets, start = problem(width=2, classes=6)
-    head, free = (fit(with_constant(z), targets, start, LONG) for fit in (alignment.fit_head, alignment.fit_map))
+    head, free = (
+        fit(with_constant(z), targets, start, LONG)
+        for fit in (alignment.fit_head, alignment.fit_map)
+    )
     assert kl(start(free(with_constant(z))), targets) > kl(head(with_constant(z)), targets) + 1e-3
 
 
@@ -291,9 +322,15 @@ def test_a_planted_gain_and_shift_are_undone():
 def test_a_gram_fit_keeps_gram_matrix_and_bias_and_lowers_the_loss():
     z, targets, start = problem()
     found = alignment.fit_gram(z, targets, start)
-    torch.testing.assert_close(found.weight @ found.weight.T, start.weight @ start.weight.T, rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        found.weight @ found.weight.T, start.weight @ start.weight.T, rtol=0, atol=1e-8
+    )
     assert torch.equal(found.bias, start.bias)
-    assert kl(alignment.fit_head(z, targets, start, LONG)(z), targets) < kl(found(z), targets) < kl(start(z), targets)
+    assert (
+        kl(alignment.fit_head(z, targets, start, LONG)(z), targets)
+        < kl(found(z), targets)
+        < kl(start(z), targets)
+    )
 
 
 def test_a_gram_fit_is_an_orthogonal_map_before_the_old_head():
@@ -315,13 +352,19 @@ def test_no_orthogonal_map_near_to_a_gram_fit_is_better():
     z, targets, start = problem()
     found = alignment.fit_gram(z, targets, start, LONG)
     best = kl(found(z), targets)
-    assert all(kl(found(z @ turned(5, angle, seed)), targets) > best for angle in (0.003, 0.03) for seed in range(20))
+    assert all(
+        kl(found(z @ turned(5, angle, seed)), targets) > best
+        for angle in (0.003, 0.03)
+        for seed in range(20)
+    )
 
 
 def test_a_batched_gram_fit_keeps_every_gram_matrix_and_reaches_the_single_losses():
     z, targets, start = problem(batch=(2,))
     found = alignment.fit_gram(z, targets, start, LONG)
-    torch.testing.assert_close(found.weight @ found.weight.mT, (start.weight @ start.weight.T).expand(2, 3, 3))
+    torch.testing.assert_close(
+        found.weight @ found.weight.mT, (start.weight @ start.weight.T).expand(2, 3, 3)
+    )
     for i in range(2):
         single = alignment.fit_gram(z[i], targets[i], start, LONG)
         assert kl(found(z)[i], targets[i]) == pytest.approx(kl(single(z[i]), targets[i]), abs=1e-6)
@@ -332,7 +375,9 @@ def test_orthonormal_rows_have_the_span_of_the_matrix_and_a_gradient_where_they_
     found = alignment.orthonormal_rows(matrix)
     torch.testing.assert_close(found @ found.mT, torch.eye(3).double().expand(2, 3, 3))
     torch.testing.assert_close(matrix @ found.mT @ found, matrix)
-    assert torch.autograd.gradcheck(alignment.orthonormal_rows, torch.eye(3, 5).double().requires_grad_())
+    assert torch.autograd.gradcheck(
+        alignment.orthonormal_rows, torch.eye(3, 5).double().requires_grad_()
+    )
 
 
 def test_a_head_with_orthonormal_rows_can_be_fitted():
@@ -345,7 +390,9 @@ def test_batched_gram_fits_are_the_single_fits():
     z, targets, start = problem(inputs=8, batch=(2,))
     found = alignment.fit_gram(z, targets, start, Plan(20)).weight
     for i in range(2):
-        torch.testing.assert_close(alignment.fit_gram(z[i], targets[i], start, Plan(20)).weight, found[i])
+        torch.testing.assert_close(
+            alignment.fit_gram(z[i], targets[i], start, Plan(20)).weight, found[i]
+        )
 
 
 @pytest.mark.parametrize("width", [2, 5])
@@ -396,11 +443,18 @@ def test_the_rotation_with_a_shift_and_the_similarity_are_scipys_on_centred_feat
         torch.testing.assert_close(found(Z).mean(0), TARGET.mean(0))
 
 
-@pytest.mark.parametrize(("name", "plant"), [
-    ("nothing", lambda z: z), ("translation", lambda z: z + normal(4)),
-    ("scale", lambda z: z * normal(4) + normal(4, seed=5)),
-    ("rotation alone", lambda z: z @ orthogonal(4)), ("rotation", lambda z: z @ orthogonal(4) + normal(4)),
-    ("similarity", lambda z: 3 * z @ orthogonal(4) + normal(4)), ("linear", lambda z: z @ normal(4, 4) + normal(4))])
+@pytest.mark.parametrize(
+    ("name", "plant"),
+    [
+        ("nothing", lambda z: z),
+        ("translation", lambda z: z + normal(4)),
+        ("scale", lambda z: z * normal(4) + normal(4, seed=5)),
+        ("rotation alone", lambda z: z @ orthogonal(4)),
+        ("rotation", lambda z: z @ orthogonal(4) + normal(4)),
+        ("similarity", lambda z: 3 * z @ orthogonal(4) + normal(4)),
+        ("linear", lambda z: z @ normal(4, 4) + normal(4)),
+    ],
+)
 def test_each_family_finds_a_map_of_its_own(name, plant):
     found, fresh = FREEDOMS[name].fit(Z, plant(Z), 0.0), normal(9, 4, seed=9)
     torch.testing.assert_close(found(fresh), plant(fresh), **CLOSE)
@@ -413,9 +467,13 @@ def test_with_few_inputs_the_rotation_turns_only_what_it_saw_and_is_still_the_be
     assert unseen.shape == (4, 10) and alignment.defect(found) < 1e-12
     torch.testing.assert_close(unseen @ found, unseen, **CLOSE)
     scipys = torch.from_numpy(scipy.linalg.orthogonal_procrustes(z, target)[0])
-    assert alignment.error(z @ found, target) == pytest.approx(alignment.error(z @ scipys, target), rel=1e-6)
+    assert alignment.error(z @ found, target) == pytest.approx(
+        alignment.error(z @ scipys, target), rel=1e-6
+    )
     eye = torch.eye(10).double()
-    assert (found - eye).norm() < (scipys - eye).norm() - 0.1  # of all the best, the one nearest to the identity
+    assert (found - eye).norm() < (
+        scipys - eye
+    ).norm() - 0.1  # of all the best, the one nearest to the identity
 
 
 @pytest.mark.parametrize("ridge", [0.1, 10, 1000])
@@ -427,7 +485,9 @@ def test_no_orthogonal_matrix_beats_the_rotation_at_what_it_minimises(ridge):
 
     found = alignment.rotation(Z, TARGET, ridge, centred=False).matrix
     near = [found @ turned(4, angle, seed) for angle in (1e-3, 1e-2, 0.1) for seed in range(20)]
-    assert objective(found) < min(map(objective, near + [orthogonal(4, seed) for seed in range(50)] + [eye]))
+    assert objective(found) < min(
+        map(objective, near + [orthogonal(4, seed) for seed in range(50)] + [eye])
+    )
 
 
 def test_the_linear_map_is_least_squares():
@@ -456,9 +516,13 @@ def test_the_ridge_of_scales_and_matrices_counts_inputs_that_are_in_place():
     a, b = centred(Z), centred(TARGET)
     there = (5 * a.square().mean()).sqrt() * torch.eye(4).double()
     z, target = torch.cat([a, there]), torch.cat([b, there])
-    torch.testing.assert_close(alignment.linear(Z, TARGET, 5).matrix, torch.linalg.lstsq(z, target).solution)
-    lines = [torch.linalg.lstsq(z[:, i:i + 1], target[:, i:i + 1]).solution for i in range(4)]
-    torch.testing.assert_close(alignment.scaling(Z, TARGET, 5).matrix.diag(), torch.cat(lines).flatten())
+    torch.testing.assert_close(
+        alignment.linear(Z, TARGET, 5).matrix, torch.linalg.lstsq(z, target).solution
+    )
+    lines = [torch.linalg.lstsq(z[:, i : i + 1], target[:, i : i + 1]).solution for i in range(4)]
+    torch.testing.assert_close(
+        alignment.scaling(Z, TARGET, 5).matrix.diag(), torch.cat(lines).flatten()
+    )
 
 
 @pytest.mark.parametrize("name", FREEDOMS)
@@ -472,13 +536,25 @@ def test_a_huge_ridge_leaves_nothing_but_the_shift_of_the_means(name):
 def test_free_numbers_at_width_two_by_hand():
     # A rotation of the plane is one angle.
     assert {name: freedom.parameters(2) for name, freedom in FREEDOMS.items()} == {
-        "nothing": 0, "translation": 2, "scale": 4, "rotation alone": 1, "rotation": 3, "similarity": 4, "linear": 6}
+        "nothing": 0,
+        "translation": 2,
+        "scale": 4,
+        "rotation alone": 1,
+        "rotation": 3,
+        "similarity": 4,
+        "linear": 6,
+    }
 
 
 @pytest.mark.parametrize("inputs", [3, 30])
-@pytest.mark.parametrize("names", [
-    ("nothing", "translation", "rotation", "similarity", "linear"), ("translation", "scale", "linear"),
-    ("nothing", "rotation alone", "rotation")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("nothing", "translation", "rotation", "similarity", "linear"),
+        ("translation", "scale", "linear"),
+        ("nothing", "rotation alone", "rotation"),
+    ],
+)
 def test_more_freedom_never_fits_worse(names, inputs):
     errors = [trained(name, Z[:inputs], TARGET[:inputs]) for name in names]
     assert all(more <= less + 1e-7 for less, more in zip(errors, errors[1:]))
@@ -498,7 +574,9 @@ def test_the_defect_is_that_of_the_singular_values():
     assert alignment.defect(orthogonal(6)) < 1e-12
     assert alignment.defect(2 * torch.eye(5).double()) == pytest.approx(3)
     values = torch.linalg.svdvals(normal(6, 6))
-    assert alignment.defect(normal(6, 6)) == pytest.approx(float((values.square() - 1).square().mean().sqrt()))
+    assert alignment.defect(normal(6, 6)) == pytest.approx(
+        float((values.square() - 1).square().mean().sqrt())
+    )
 
 
 def test_likeness_is_the_normalised_hsic_of_gram_matrices():
@@ -508,16 +586,22 @@ def test_likeness_is_the_normalised_hsic_of_gram_matrices():
     def hsic(x, y):
         return float(torch.trace(x @ x.T @ centre @ y @ y.T @ centre))
 
-    assert alignment.likeness(a, b) == pytest.approx(hsic(a, b) / math.sqrt(hsic(a, a) * hsic(b, b)))
+    assert alignment.likeness(a, b) == pytest.approx(
+        hsic(a, b) / math.sqrt(hsic(a, a) * hsic(b, b))
+    )
     assert alignment.likeness(a, a) == pytest.approx(1)
-    assert alignment.likeness(3 * a @ orthogonal(3) + 1, b) == pytest.approx(alignment.likeness(a, b))
+    assert alignment.likeness(3 * a @ orthogonal(3) + 1, b) == pytest.approx(
+        alignment.likeness(a, b)
+    )
 
 
 def test_shared_neighbours_are_what_a_loop_gives():
     a, b = normal(15, 3), normal(15, 3) + normal(15, 3, seed=1)
 
     def nearest(z, i):
-        return set(sorted((j for j in range(15) if j != i), key=lambda j: math.dist(z[i], z[j]))[:4])
+        return set(
+            sorted((j for j in range(15) if j != i), key=lambda j: math.dist(z[i], z[j]))[:4]
+        )
 
     expected = sum(len(nearest(a, i) & nearest(b, i)) for i in range(15)) / (4 * 15)
     assert 0.2 < expected < 0.9
@@ -526,7 +610,11 @@ def test_shared_neighbours_are_what_a_loop_gives():
 
 def test_a_turned_copy_has_the_same_neighbours():
     a = normal(50, 3)  # enough rows for torch's fast distances
-    assert alignment.shared_neighbours(a, a) == alignment.shared_neighbours(a, 2 * a @ orthogonal(3) + 1) == 1
+    assert (
+        alignment.shared_neighbours(a, a)
+        == alignment.shared_neighbours(a, 2 * a @ orthogonal(3) + 1)
+        == 1
+    )
 
 
 def test_shuffling_keeps_the_entries_and_loses_their_places():
@@ -549,7 +637,9 @@ def suite(tmp_path_factory):
     content = tiny.vit_suite(folder)
     far = {"data": "pets.npz", "classes": ["x", "y"], "head": "far.safetensors"}
     tiny.states.save({"head.weight": torch.ones(2, 6)}, folder / "far.safetensors")
-    return suites.load_suite(str(tiny.write_manifest(folder, content | {"out_of_domain": {"far": far}})))
+    return suites.load_suite(
+        str(tiny.write_manifest(folder, content | {"out_of_domain": {"far": far}}))
+    )
 
 
 def test_features_are_the_embeddings_on_the_unit_sphere(suite):
@@ -557,7 +647,9 @@ def test_features_are_the_embeddings_on_the_unit_sphere(suite):
     found = protocols.features(suite, suite.base, inputs, "cpu")
     embeddings = suite.backbone.embed(suite.base, inputs).double()
     assert found.dtype == torch.float64
-    torch.testing.assert_close(found, embeddings / embeddings.norm(dim=1, keepdim=True), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        found, embeddings / embeddings.norm(dim=1, keepdim=True), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_features_keep_their_length_where_the_backbone_says_so():
@@ -569,7 +661,10 @@ def test_features_keep_their_length_where_the_backbone_says_so():
 def test_the_head_answers_as_the_suite(suite):
     for task in ("pets", "birds"):
         inputs = suite.task(task).inputs["test"]
-        z, head = protocols.features(suite, suite.experts[task], inputs, "cpu"), protocols.Bench(suite).head(task)
+        z, head = (
+            protocols.features(suite, suite.experts[task], inputs, "cpu"),
+            protocols.Bench(suite).head(task),
+        )
         expected = suite.logits(task, suite.backbone.embed(suite.experts[task], inputs))
         torch.testing.assert_close(head(z).float(), expected, rtol=1e-5, atol=1e-5)
         assert head(z).argmax(1).tolist() == expected.argmax(1).tolist()
@@ -588,15 +683,21 @@ def test_the_head_of_words_is_the_experts_own():
 
 
 def test_a_task_without_an_expert_is_named(suite):
-    with pytest.raises(ValueError, match="far has no teacher: the suite tiny has experts for pets, birds"):
+    with pytest.raises(
+        ValueError, match="far has no teacher: the suite tiny has experts for pets, birds"
+    ):
         protocols.Bench(suite).head("far")
-    with pytest.raises(ValueError, match="pets has no teacher: the suite tiny has experts for no task"):
+    with pytest.raises(
+        ValueError, match="pets has no teacher: the suite tiny has experts for no task"
+    ):
         protocols.Bench(dataclasses.replace(suite, experts={})).head("pets")
 
 
 def test_a_broken_state_is_refused(suite):
     broken = {key: value * math.nan for key, value in suite.base.items()}
-    with pytest.raises(ValueError, match="the embeddings hold NaN or infinity, first in row 0; alignment needs"):
+    with pytest.raises(
+        ValueError, match="the embeddings hold NaN or infinity, first in row 0; alignment needs"
+    ):
         protocols.features(suite, broken, suite.task("pets").inputs["test"], "cpu")
 
 

@@ -4,11 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mergehelpers import audit, ledger
+from mergebook import audit, ledger
 
 
-@pytest.mark.parametrize(("cell", "low", "high"), [
-    ("82.0", 81.95, 82.05), ("5", 4.5, 5.5), ("100,000", 99_999.5, 100_000.5), ("77.6 (+3.7)", 77.55, 77.65), ("0.336", 0.3355, 0.3365)])
+@pytest.mark.parametrize(
+    ("cell", "low", "high"),
+    [
+        ("82.0", 81.95, 82.05),
+        ("5", 4.5, 5.5),
+        ("100,000", 99_999.5, 100_000.5),
+        ("77.6 (+3.7)", 77.55, 77.65),
+        ("0.336", 0.3355, 0.3365),
+    ],
+)
 def test_a_printed_number_stands_for_an_interval(cell, low, high):
     assert audit.span(cell) == pytest.approx([low, high])
 
@@ -41,7 +49,10 @@ def tables(tmp_path, monkeypatch):
 def test_honest_averages_and_leads_are_never_flagged_and_slips_are(tables):
     rng = np.random.default_rng(1)
     values = rng.uniform(20, 95, (40, 6))
-    rows = [",".join([f"method {i}", *(f"{x:.1f}" for x in v), f"{v.mean():.1f}"]) for i, v in enumerate(values)]
+    rows = [
+        ",".join([f"method {i}", *(f"{x:.1f}" for x in v), f"{v.mean():.1f}"])
+        for i, v in enumerate(values)
+    ]
     head = "Method," + ",".join("ABCDEF") + ",Avg\n"
     tables(head + "\n".join(rows))
     assert {x["verdict"] for x in audit.averages_and_gains("m1")} == {"consistent"}
@@ -52,7 +63,9 @@ def test_honest_averages_and_leads_are_never_flagged_and_slips_are(tables):
     rows[(best + 1) % 40] = rows[(best + 1) % 40].rsplit(",", 1)[0] + ",12.3"
     tables(head + "\n".join(rows))
     found = pd.DataFrame(audit.averages_and_gains("m1"))
-    assert found[found.verdict != "consistent"]["where"].tolist() == [f"method {(best + 1) % 40}, Avg"]
+    assert found[found.verdict != "consistent"]["where"].tolist() == [
+        f"method {(best + 1) % 40}, Avg"
+    ]
     gains = found[found.kind == "gain"]
     assert len(gains) == 2 and (gains.verdict == "consistent").all()
 
@@ -64,7 +77,11 @@ def test_a_score_that_is_no_whole_number_of_items_is_named(tables):
     audit.load.cache_clear()
     tables(f"Method,DTD,Avg\nm,{100 * 900.5 / 1880:.2f},1\nother,50.00,1\n")
     [wrong] = audit.granularity(["m1"])
-    assert wrong["verdict"] == "impossible" and "47.90" in wrong["arithmetic"] and "1 of 2" in wrong["arithmetic"]
+    assert (
+        wrong["verdict"] == "impossible"
+        and "47.90" in wrong["arithmetic"]
+        and "1 of 2" in wrong["arithmetic"]
+    )
 
 
 def test_sentences_are_read_as_they_are_written(tables):
@@ -73,25 +90,51 @@ def test_sentences_are_read_as_they_are_written(tables):
     assert list(audit.parts("m1", "A/B", "ours - first")) == ["ours, A", "ours, B"]
     assert audit.parts("m1", "ours", ":B - :A")["ours, B over A"] == pytest.approx([19.9, 20.1])
     found = audit.parts("m1", "*", "ours > ")
-    verdicts = {need: audit.judge("comparison", "m1", "1", "above", found, need)["verdict"]
-                for need in ("+", "most of them +", "some of them +", "-")}
-    assert verdicts == {"+": "sentence disagrees", "most of them +": "sentence agrees", "some of them +": "sentence agrees",
-                        "-": "sentence disagrees"}
-    assert audit.judge("gain", "m1", "1", "lead", {"x": np.array([0.4, 0.6])}, "0.7")["verdict"] == "off by more than rounding"
-    assert audit.judge("gain", "m1", "1", "lead", {"x": np.array([0.4, 0.66])}, "0.7")["verdict"] == "consistent"
+    verdicts = {
+        need: audit.judge("comparison", "m1", "1", "above", found, need)["verdict"]
+        for need in ("+", "most of them +", "some of them +", "-")
+    }
+    assert verdicts == {
+        "+": "sentence disagrees",
+        "most of them +": "sentence agrees",
+        "some of them +": "sentence agrees",
+        "-": "sentence disagrees",
+    }
+    assert (
+        audit.judge("gain", "m1", "1", "lead", {"x": np.array([0.4, 0.6])}, "0.7")["verdict"]
+        == "off by more than rounding"
+    )
+    assert (
+        audit.judge("gain", "m1", "1", "lead", {"x": np.array([0.4, 0.66])}, "0.7")["verdict"]
+        == "consistent"
+    )
 
 
 def test_the_audit_of_the_papers_covers_their_tables_and_agrees_with_hand_sums():
     found = audit.audit()
-    assert set(found.paper) == set(ledger.PAPERS.values()) and not found.arithmetic.str.contains("nan").any()
+    assert (
+        set(found.paper) == set(ledger.PAPERS.values())
+        and not found.arithmetic.str.contains("nan").any()
+    )
     assert (found.low <= found.high).all()
     row = found[(found.table == "4_main") & (found["where"] == "Weight Averaging, Avg Acc")].iloc[0]
     assert row.printed == "59.4" and row.verdict == "off by more than rounding"
-    assert row.low == pytest.approx((77.1 + 56.4 + 64.9) / 3 - 0.05) and row.high == pytest.approx(row.low + 0.1)
-    assert (found[(found.paper == "FT-Classifier") & (found.kind == "average")].verdict == "consistent").all()
+    assert row.low == pytest.approx((77.1 + 56.4 + 64.9) / 3 - 0.05) and row.high == pytest.approx(
+        row.low + 0.1
+    )
+    assert (
+        found[(found.paper == "FT-Classifier") & (found.kind == "average")].verdict == "consistent"
+    ).all()
 
 
 def test_each_sentence_names_a_table_and_finds_cells_in_it():
     for row in audit.sentences():
-        assert all(row[key].strip() for key in ("tables", "names", "where", "sentence", "expression", "allowed")), row
-        assert any(audit.parts(key, names, row["expression"]) for key in row["tables"].split("/") for names in row["names"].split("&"))
+        assert all(
+            row[key].strip()
+            for key in ("tables", "names", "where", "sentence", "expression", "allowed")
+        ), row
+        assert any(
+            audit.parts(key, names, row["expression"])
+            for key in row["tables"].split("/")
+            for names in row["names"].split("&")
+        )

@@ -27,8 +27,10 @@ def test_ensembles_are_the_means_that_a_loop_gives():
     torch.testing.assert_close(averaging.ensemble_logits(f, w, b), by_hand)
     mean_head = merge.average(states)
     mean_features = sum(net.embed(s, IMAGES) for s in states) / 3
-    torch.testing.assert_close(averaging.ensemble_features(f, w, b),
-                               nn.functional.linear(mean_features, mean_head["head.weight"], mean_head["head.bias"]))
+    torch.testing.assert_close(
+        averaging.ensemble_features(f, w, b),
+        nn.functional.linear(mean_features, mean_head["head.weight"], mean_head["head.bias"]),
+    )
 
 
 def number(value):
@@ -37,14 +39,20 @@ def number(value):
 
 def test_greedy_tries_the_best_first_and_keeps_what_does_not_hurt():
     # The score is closeness to 1. Best first: 0.8, then 1.3 (mean 1.05, closer), then 2 (mean 1.37, worse), then 0 (0.7, worse).
-    soup, kept = averaging.greedy([number(v) for v in (0, 1.3, 2, 0.8)], lambda s: -abs(float(s["a"]) - 1))
+    soup, kept = averaging.greedy(
+        [number(v) for v in (0, 1.3, 2, 0.8)], lambda s: -abs(float(s["a"]) - 1)
+    )
     assert kept == [3, 1]
     assert float(soup["a"]) == pytest.approx(1.05)
 
 
 def test_halving_gives_a_new_member_half_of_the_weight_in_the_given_order():
     # 0.8 first; 0 (0.4) is refused; 1.3 gives 1.05; 0.95 gives (1.05 + 0.95) / 2 = 1, not the mean of three.
-    soup, kept = averaging.greedy([number(v) for v in (0, 1.3, 0.95, 0.8)], lambda s: -abs(float(s["a"]) - 1) - (float(s["a"]) == pytest.approx(0.95)), halving=True)
+    soup, kept = averaging.greedy(
+        [number(v) for v in (0, 1.3, 0.95, 0.8)],
+        lambda s: -abs(float(s["a"]) - 1) - (float(s["a"]) == pytest.approx(0.95)),
+        halving=True,
+    )
     assert kept == [3, 1, 2]
     assert float(soup["a"]) == pytest.approx(1.0)
 
@@ -72,20 +80,30 @@ def test_biases_by_layer_multiply_the_output_by_a_power_of_the_factor(name):
     depth = sum(k.endswith("weight") for k in state)
     assert depth == int(name[3:])
     x = IMAGES.double()
-    torch.testing.assert_close(averaging.logits(net, averaging.magnified(state, 3, "layers"), x),
-                               3**depth * averaging.logits(net, state, x))
+    torch.testing.assert_close(
+        averaging.logits(net, averaging.magnified(state, 3, "layers"), x),
+        3**depth * averaging.logits(net, state, x),
+    )
 
 
 def test_without_biases_the_answer_keeps_its_direction():
     net, state = model()
     state = {k: v.double() + (0.1 if k.endswith("bias") else 0) for k, v in state.items()}
-    one, ten = (averaging.logits(net, averaging.magnified(state, c, "none"), IMAGES.double()) for c in (1, 10))
+    one, ten = (
+        averaging.logits(net, averaging.magnified(state, c, "none"), IMAGES.double())
+        for c in (1, 10)
+    )
     torch.testing.assert_close(ten, 10**5 * one)
     assert not torch.allclose(one, averaging.logits(net, state, IMAGES.double()))
 
 
 def test_all_multiplies_every_number_and_leaves_counters():
-    state = {"a.weight": torch.ones(2), "a.bias": torch.ones(2), "a.running_var": torch.ones(2), "a.num_batches_tracked": torch.tensor(7)}
+    state = {
+        "a.weight": torch.ones(2),
+        "a.bias": torch.ones(2),
+        "a.running_var": torch.ones(2),
+        "a.num_batches_tracked": torch.tensor(7),
+    }
     out = averaging.magnified(state, 2)
     assert all(float(out[k].max()) == 2 for k in ("a.weight", "a.bias", "a.running_var"))
     assert out["a.num_batches_tracked"] == 7
@@ -106,12 +124,19 @@ def test_unknown_biases_are_listed():
 def test_permuted_undoes_a_permutation_and_keeps_the_function(name):
     net, state = model(name, width=16)
     shuffled = dict(state)
-    for (own, _), (_, following) in zip(averaging._units(net), [*averaging._units(net)[1:], (None, "head")]):
+    for (own, _), (_, following) in zip(
+        averaging._units(net), [*averaging._units(net)[1:], (None, "head")]
+    ):
         keys = [k for k in state if k.rpartition(".")[0] in own and state[k].ndim]
         order = torch.randperm(len(state[keys[0]]), generator=G)
         shuffled |= {k: shuffled[k][order] for k in keys}
         shuffled[f"{following}.weight"] = shuffled[f"{following}.weight"][:, order]
-    torch.testing.assert_close(averaging.logits(net, shuffled, IMAGES), averaging.logits(net, state, IMAGES), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        averaging.logits(net, shuffled, IMAGES),
+        averaging.logits(net, state, IMAGES),
+        rtol=1e-3,
+        atol=1e-4,
+    )
     found = averaging.permuted(net, shuffled, state)
     for key in state:
         torch.testing.assert_close(found[key], state[key], msg=key)
@@ -120,7 +145,9 @@ def test_permuted_undoes_a_permutation_and_keeps_the_function(name):
 def test_permuted_brings_unrelated_networks_nearer_without_changing_them():
     net, (a, b) = models("vgg8", 2)
     found = averaging.permuted(net, b, a)
-    torch.testing.assert_close(averaging.logits(net, found, IMAGES), averaging.logits(net, b, IMAGES), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        averaging.logits(net, found, IMAGES), averaging.logits(net, b, IMAGES), rtol=1e-3, atol=1e-4
+    )
 
     def distance(x):
         return sum(float((a[k] - x[k]).square().sum()) for k in a)
@@ -132,7 +159,10 @@ def test_repaired_channels_have_the_members_moments():
     net, states = models("vgg8", 3)
     soup = averaging.repaired(net, merge.average(states), states, IMAGES)
     layers = [net.module.get_submodule(name) for _, name in averaging._units(net)]
-    wanted = [torch.stack(m).mean(0) for m in zip(*(averaging._moments(net, s, IMAGES, layers) for s in states))]
+    wanted = [
+        torch.stack(m).mean(0)
+        for m in zip(*(averaging._moments(net, s, IMAGES, layers) for s in states))
+    ]
     for own, want in zip(averaging._moments(net, soup, IMAGES, layers), wanted):
         torch.testing.assert_close(own, want, rtol=1e-3, atol=1e-4)
 
@@ -140,14 +170,26 @@ def test_repaired_channels_have_the_members_moments():
 def test_repair_of_one_model_by_itself_changes_nothing():
     net, state = model("vgg8")
     found = averaging.repaired(net, state, [state, state], IMAGES)
-    torch.testing.assert_close(averaging.logits(net, found, IMAGES), averaging.logits(net, state, IMAGES), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        averaging.logits(net, found, IMAGES),
+        averaging.logits(net, state, IMAGES),
+        rtol=1e-3,
+        atol=1e-4,
+    )
 
 
-@pytest.mark.parametrize(("name", "call"), [
-    ("resnet10", lambda net, s: averaging.permuted(net, s, s)), ("vit", lambda net, s: averaging.repaired(net, s, [s], IMAGES))])
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("resnet10", lambda net, s: averaging.permuted(net, s, s)),
+        ("vit", lambda net, s: averaging.repaired(net, s, [s], IMAGES)),
+    ],
+)
 def test_only_chains_can_be_permuted_or_repaired(name, call):
     net, state = model(name)
-    with pytest.raises(ValueError, match="is no chain of layers; allowed: the networks vgg5 to vgg19"):
+    with pytest.raises(
+        ValueError, match="is no chain of layers; allowed: the networks vgg5 to vgg19"
+    ):
         call(net, state)
 
 

@@ -52,7 +52,9 @@ def all_made(tmp_path_factory):
     for kind, make in MAKERS.items():
         backbone, source, inputs = make(tmp_path_factory.mktemp(kind))
         state = backbone.adopt(backbone.read(str(source)), str(source))
-        out[kind] = SimpleNamespace(kind=kind, backbone=backbone, state=state, source=source, inputs=inputs)
+        out[kind] = SimpleNamespace(
+            kind=kind, backbone=backbone, state=state, source=source, inputs=inputs
+        )
     return out
 
 
@@ -131,8 +133,13 @@ def test_padding_does_not_enter_the_pooling(all_made, pooling):
     folder = all_made["bert"].source
     backbone = BertText(str(folder), pooling)
     state = backbone.adopt(backbone.read(str(folder)), str(folder))
-    model, tokenizer = BertModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
-    outs = [model(**tokenizer(text, return_tensors="pt", return_token_type_ids=False)) for text in TEXTS]
+    model, tokenizer = (
+        BertModel.from_pretrained(folder).eval(),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    outs = [
+        model(**tokenizer(text, return_tensors="pt", return_token_type_ids=False)) for text in TEXTS
+    ]
     expected = {
         "mean": [out.last_hidden_state[0].mean(0) for out in outs],
         "cls": [out.last_hidden_state[0, 0] for out in outs],
@@ -152,7 +159,9 @@ def test_t5_scores_words_as_transformers_does(tmp_path, tied):
     assert ("lm_head.weight" in state) == (not tied)
     inputs = backbone.prepare(TEXTS)
     model = T5ForConditionalGeneration.from_pretrained(tmp_path).eval()
-    logits = model(**inputs, decoder_input_ids=torch.zeros(len(TEXTS), 1, dtype=torch.long)).logits[:, 0]
+    logits = model(**inputs, decoder_input_ids=torch.zeros(len(TEXTS), 1, dtype=torch.long)).logits[
+        :, 0
+    ]
     words = ["yes", "no", "cat"]
     expected = logits[:, [len(tiny.SPECIAL) + tiny.WORDS.index(word) for word in words]]
     assert differ(expected[0], expected[1])
@@ -169,8 +178,10 @@ def test_a_t5_that_transformers_wrote_anew_is_the_same_model(all_made, tmp_path)
     backbone = T5Text(str(tmp_path))
     state = backbone.adopt(backbone.read(str(tmp_path)), str(tmp_path))
     inputs, words = backbone.prepare(TEXTS), ["yes", "no"]
-    close(linear(backbone.encode(state, inputs), **backbone.word_head(state, words)),
-          linear(encoded(made), **made.backbone.word_head(made.state, words)))
+    close(
+        linear(backbone.encode(state, inputs), **backbone.word_head(state, words)),
+        linear(encoded(made), **made.backbone.word_head(made.state, words)),
+    )
 
 
 def test_words_that_begin_alike_cannot_be_told_apart(all_made):
@@ -184,9 +195,16 @@ def test_clip_zero_shot_logits_are_those_of_transformers(all_made):
     from transformers import AutoTokenizer, CLIPModel
 
     made = all_made["clip"]
-    model, tokenizer = CLIPModel.from_pretrained(made.source).eval(), AutoTokenizer.from_pretrained(made.source)
-    tokens = tokenizer([f"a photo of {name}" for name in CLASSES], padding=True, return_tensors="pt",
-                       return_token_type_ids=False)
+    model, tokenizer = (
+        CLIPModel.from_pretrained(made.source).eval(),
+        AutoTokenizer.from_pretrained(made.source),
+    )
+    tokens = tokenizer(
+        [f"a photo of {name}" for name in CLASSES],
+        padding=True,
+        return_tensors="pt",
+        return_token_type_ids=False,
+    )
     expected = model(**tokens, **pixel_values(made)).logits_per_image
     assert differ(expected[0], expected[1]) and differ(expected[:, 0], expected[:, 1])
     head = made.backbone.text_head(str(made.source), CLASSES, ["a photo of {}"])
@@ -212,8 +230,13 @@ def test_open_clip_zero_shot_logits_are_those_of_open_clip(pair):
 @torch.no_grad()
 def test_several_templates_are_averaged_as_directions(all_made, pair):
     made, (_, source) = all_made["clip"], pair
-    for backbone, place in ((made.backbone, str(made.source)), (OpenClipVision("tiny-pair"), source)):
-        single = [backbone.text_head(place, CLASSES, [template])["weight"] for template in TEMPLATES]
+    for backbone, place in (
+        (made.backbone, str(made.source)),
+        (OpenClipVision("tiny-pair"), source),
+    ):
+        single = [
+            backbone.text_head(place, CLASSES, [template])["weight"] for template in TEMPLATES
+        ]
         mean = torch.stack([normalize(weight, dim=1) for weight in single]).mean(0)
         head = backbone.text_head(place, CLASSES, TEMPLATES)
         close(head["weight"], single[0].norm(dim=1, keepdim=True) * normalize(mean, dim=1))
@@ -222,7 +245,10 @@ def test_several_templates_are_averaged_as_directions(all_made, pair):
 
 def pictures(mode="RGB"):
     generator = np.random.default_rng(0)
-    return [Image.fromarray(generator.integers(0, 256, (*size, 3), np.uint8)).convert(mode) for size in SIZES]
+    return [
+        Image.fromarray(generator.integers(0, 256, (*size, 3), np.uint8)).convert(mode)
+        for size in SIZES
+    ]
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
@@ -256,15 +282,21 @@ def test_arrays_and_pictures_are_prepared_alike(all_made):
     for size in (8, 11):
         colour, grey = tiny.images(0, 4, size=size)[0], tiny.images(0, 4, size=size)[0][..., 0]
         for array, mode in ((colour, "RGB"), (grey, "L")):
-            as_pictures = backbone.prepare([Image.fromarray(each, mode) for each in array])["pixels"]
+            as_pictures = backbone.prepare([Image.fromarray(each, mode) for each in array])[
+                "pixels"
+            ]
             found = backbone.prepare(array)["pixels"]
             assert found.shape == as_pictures.shape == (4, 3, 8, 8)
             close(found, as_pictures)
 
 
-@pytest.mark.parametrize("array", [np.zeros((2, 8, 8, 3)), np.zeros((2, 64), np.uint8)], ids=["floats", "rows"])
+@pytest.mark.parametrize(
+    "array", [np.zeros((2, 8, 8, 3)), np.zeros((2, 64), np.uint8)], ids=["floats", "rows"]
+)
 def test_arrays_that_are_no_images_are_refused(all_made, array):
-    with pytest.raises(ValueError, match=r"must be uint8, 0 to 255, of shape \(n, height, width\) .* this one is"):
+    with pytest.raises(
+        ValueError, match=r"must be uint8, 0 to 255, of shape \(n, height, width\) .* this one is"
+    ):
         all_made["open_clip"].backbone.prepare(array)
 
 
@@ -309,7 +341,9 @@ def test_of_a_whole_open_clip_model_the_visual_tower_is_taken(pair):
         assert torch.equal(found[name], value)
 
 
-def test_a_vision_tower_without_its_prefix_and_projection_takes_the_bases_projection(all_made, tmp_path):
+def test_a_vision_tower_without_its_prefix_and_projection_takes_the_bases_projection(
+    all_made, tmp_path
+):
     from transformers import CLIPModel
 
     made = all_made["clip"]
@@ -318,12 +352,16 @@ def test_a_vision_tower_without_its_prefix_and_projection_takes_the_bases_projec
         expert = tiny.clip_vision(tmp_path / name, config, **options)
         raw = made.backbone.read(str(tmp_path / name))
         found = made.backbone.adopt(raw, "the expert", made.state)
-        assert torch.equal(found["visual_projection.weight"], made.state["visual_projection.weight"])
+        assert torch.equal(
+            found["visual_projection.weight"], made.state["visual_projection.weight"]
+        )
         pixels = pixel_values(made)
         with torch.no_grad():
             expected = expert(**pixels).pooler_output @ made.state["visual_projection.weight"].T
         close(made.backbone.encode(found, {"pixels": pixels["pixel_values"]}), expected)
-        with pytest.raises(ValueError, match="expert does not fit the backbone ClipVision:\n  no visual_projection"):
+        with pytest.raises(
+            ValueError, match="expert does not fit the backbone ClipVision:\n  no visual_projection"
+        ):
             made.backbone.adopt(raw, "the expert")
 
 
@@ -332,7 +370,9 @@ def test_old_names_of_layer_norm_are_understood(all_made):
     old = {}
     for name, value in made.state.items():
         if "LayerNorm" in name:
-            name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+            name = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+                "LayerNorm.bias", "LayerNorm.beta"
+            )
         old[f"bert.{name}"] = value
     assert sum(name.endswith((".gamma", ".beta")) for name in old) == 10
     same(made, old)
@@ -378,18 +418,30 @@ def test_the_state_decides_not_the_module(made):
 
 def test_gradients_flow_to_the_weights(made):
     """The slope along a random direction, against a difference quotient. T5 keeps its norms in single precision."""
-    generator, step, rtol = torch.Generator().manual_seed(0), *((1e-4, 1e-3) if made.kind == "t5" else (1e-6, 1e-6))
-    inputs = {name: value.double() if value.is_floating_point() else value
-              for name, value in made.backbone.prepare(made.inputs).items()}
+    generator, step, rtol = (
+        torch.Generator().manual_seed(0),
+        *((1e-4, 1e-3) if made.kind == "t5" else (1e-6, 1e-6)),
+    )
+    inputs = {
+        name: value.double() if value.is_floating_point() else value
+        for name, value in made.backbone.prepare(made.inputs).items()
+    }
     state = {name: value.double() for name, value in made.state.items()}
-    direction = {name: torch.randn(value.shape, generator=generator).double() for name, value in state.items()}
+    direction = {
+        name: torch.randn(value.shape, generator=generator).double()
+        for name, value in state.items()
+    }
 
     def loss(state):
         return made.backbone.encode(state, inputs).square().sum()
 
     leaves = {name: value.clone().requires_grad_() for name, value in state.items()}
     loss(leaves).backward()
-    slope = sum((leaf.grad * direction[name]).sum() for name, leaf in leaves.items() if leaf.grad is not None)
+    slope = sum(
+        (leaf.grad * direction[name]).sum()
+        for name, leaf in leaves.items()
+        if leaf.grad is not None
+    )
     ends = [loss(states.apply(state, direction, sign * step)) for sign in (1, -1)]
     torch.testing.assert_close(slope, (ends[0] - ends[1]) / (2 * step), rtol=rtol, atol=0)
     unused = {name for name, leaf in leaves.items() if leaf.grad is None}
@@ -398,12 +450,17 @@ def test_gradients_flow_to_the_weights(made):
 
 def test_embeddings_keep_the_order_and_ignore_the_batch(made):
     backbone, many = made.backbone, list(made.inputs) * 3
-    alone = torch.cat([backbone.embed(made.state, many[i:i + 1]) for i in range(len(many))])
+    alone = torch.cat([backbone.embed(made.state, many[i : i + 1]) for i in range(len(many))])
     assert alone.shape == (len(many), backbone.width) and differ(alone[0], alone[1])
     for batch in (1, 4, 7, None):
         close(backbone.embed(made.state, many, batch), alone)
     close(backbone.embed(made.state, many[::-1], 4), alone.flip(0))
-    close(backbone.embed(made.state, Items(lambda indices: [many[i] for i in indices], range(len(many))), 4), alone)
+    close(
+        backbone.embed(
+            made.state, Items(lambda indices: [many[i] for i in indices], range(len(many))), 4
+        ),
+        alone,
+    )
 
 
 def test_the_bar_counts_inputs(made):
@@ -500,7 +557,10 @@ def test_replacing_only_lasts_for_the_block(made):
     with made.backbone.replaced([torch.zeros_like] * 2):
         assert differ(encoded(made), before)
     assert torch.equal(encoded(made), before)
-    with pytest.raises(RuntimeError, match="on purpose"), made.backbone.replaced([torch.zeros_like] * 2):
+    with (
+        pytest.raises(RuntimeError, match="on purpose"),
+        made.backbone.replaced([torch.zeros_like] * 2),
+    ):
         raise RuntimeError("on purpose")
     assert torch.equal(encoded(made), before)
 
@@ -512,9 +572,15 @@ def test_a_wrong_number_of_replacements_is_refused_and_leaves_no_trace(made):
     assert torch.equal(encoded(made), before)
 
 
-@pytest.mark.parametrize("module, name", [
-    (torch.nn.GELU(), "gelu"), (torch.nn.GELU("tanh"), "gelu_tanh"), (torch.nn.ReLU(), "relu"),
-    (torch.nn.SiLU(), "silu")])
+@pytest.mark.parametrize(
+    "module, name",
+    [
+        (torch.nn.GELU(), "gelu"),
+        (torch.nn.GELU("tanh"), "gelu_tanh"),
+        (torch.nn.ReLU(), "relu"),
+        (torch.nn.SiLU(), "silu"),
+    ],
+)
 def test_an_activations_name_is_that_of_its_formula(module, name):
     h = torch.linspace(-4, 4, 81)
     assert activation_name(module) == name
@@ -535,36 +601,50 @@ def test_another_pooling_is_refused(all_made):
 
 
 def test_an_unknown_open_clip_model_is_refused_with_names_like_it():
-    with pytest.raises(ValueError, match="open_clip has no model 'ViT-B-33'; the nearest of its names: ViT-B-32, "):
+    with pytest.raises(
+        ValueError, match="open_clip has no model 'ViT-B-33'; the nearest of its names: ViT-B-32, "
+    ):
         OpenClipVision("ViT-B-33")
 
 
 def test_unknown_open_clip_weights_are_refused_with_those_there_are(pair):
-    with pytest.raises(ValueError, match="open_clip has no weights 'openai' for tiny-pair; allowed: a file"):
+    with pytest.raises(
+        ValueError, match="open_clip has no weights 'openai' for tiny-pair; allowed: a file"
+    ):
         OpenClipVision("tiny-pair").read("open_clip:openai")
 
 
-@pytest.mark.parametrize("change", [{"widht": 3}, {"heads": 3}, {"heads": "2"}, {"output_dim": None}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"widht": 3}, {"heads": 3}, {"heads": "2"}, {"output_dim": None}], ids=str
+)
 def test_an_architecture_that_makes_no_network_is_refused(change):
     with pytest.raises(ValueError, match="the architecture makes no open_clip VisionTransformer: "):
         OpenClipVision(architecture=tiny.VIT | change)
 
 
-@pytest.mark.parametrize("build, kind, message", [
-    (BertText, "t5", "is a model of type t5, this backbone needs a text encoder"),
-    (ClipVision, "bert", "is a model of type bert, this backbone needs one of type clip"),
-    (T5Text, "bert", "is a model of type bert, this backbone needs one of type t5")])
+@pytest.mark.parametrize(
+    "build, kind, message",
+    [
+        (BertText, "t5", "is a model of type t5, this backbone needs a text encoder"),
+        (ClipVision, "bert", "is a model of type bert, this backbone needs one of type clip"),
+        (T5Text, "bert", "is a model of type bert, this backbone needs one of type t5"),
+    ],
+)
 def test_a_folder_with_another_kind_of_model_is_refused(all_made, build, kind, message):
     with pytest.raises(ValueError, match=f"{all_made[kind].source.name} {message}"):
         build(str(all_made[kind].source))
 
 
-@pytest.mark.parametrize("build, file, content, message", [
-    (BertText, "config.json", "{", "could not be read"),
-    (BertText, "tokenizer.json", "{", "could not be read"),
-    (BertText, "tokenizer.json", None, "holds no tokenizer"),
-    (T5Text, "config.json", None, "could not be read"),
-    (ClipVision, "preprocessor_config.json", None, "could not be read")])
+@pytest.mark.parametrize(
+    "build, file, content, message",
+    [
+        (BertText, "config.json", "{", "could not be read"),
+        (BertText, "tokenizer.json", "{", "could not be read"),
+        (BertText, "tokenizer.json", None, "holds no tokenizer"),
+        (T5Text, "config.json", None, "could not be read"),
+        (ClipVision, "preprocessor_config.json", None, "could not be read"),
+    ],
+)
 def test_a_folder_that_is_not_whole_is_named(tmp_path, build, file, content, message):
     folder = tmp_path / "model"
     {BertText: tiny.bert, T5Text: tiny.t5, ClipVision: tiny.clip}[build](folder)
@@ -578,7 +658,9 @@ def test_a_folder_that_is_not_whole_is_named(tmp_path, build, file, content, mes
 @pytest.mark.parametrize("build", [BertText, ClipVision, T5Text])
 def test_without_a_network_an_unknown_id_says_how_to_go_on(monkeypatch, build):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match="(?s)nobody/nothing is not a local folder, .* copy the folder here"):
+    with pytest.raises(
+        FileNotFoundError, match="(?s)nobody/nothing is not a local folder, .* copy the folder here"
+    ):
         build("nobody/nothing")
 
 
@@ -590,7 +672,12 @@ def minilm():
     folder = str(suites.minilm_folder())
     backbone = BertText(folder)
     state = backbone.adopt(backbone.read(folder), folder)
-    texts = ["What a lovely day!", "Interest rates fell again, and nobody had expected it.", "word " * 100, "a film"]
+    texts = [
+        "What a lovely day!",
+        "Interest rates fell again, and nobody had expected it.",
+        "word " * 100,
+        "a film",
+    ]
     return SimpleNamespace(backbone=backbone, state=state, inputs=texts, source=folder)
 
 
@@ -598,8 +685,14 @@ def test_minilm_embeds_as_transformers_does(minilm):
     """Loaded and pooled by other code: AutoModel on the same folder, one sentence at a time."""
     from transformers import AutoModel, AutoTokenizer
 
-    model, tokenizer = AutoModel.from_pretrained(minilm.source).eval(), AutoTokenizer.from_pretrained(minilm.source)
-    tokens = [tokenizer(text, truncation=True, max_length=40, return_tensors="pt") for text in minilm.inputs]
+    model, tokenizer = (
+        AutoModel.from_pretrained(minilm.source).eval(),
+        AutoTokenizer.from_pretrained(minilm.source),
+    )
+    tokens = [
+        tokenizer(text, truncation=True, max_length=40, return_tensors="pt")
+        for text in minilm.inputs
+    ]
     with torch.no_grad():
         expected = torch.stack([model(**each).last_hidden_state[0].mean(0) for each in tokens])
     close(minilm.backbone.embed(minilm.state, minilm.inputs, 3), expected)
@@ -620,37 +713,54 @@ def test_replacing_minilms_gelu(minilm):
 
 def other(state, seed=1, spread=0.1):
     g = torch.Generator().manual_seed(seed)
-    return {name: value + spread * torch.randn(value.shape, generator=g).to(value) for name, value in state.items()}
+    return {
+        name: value + spread * torch.randn(value.shape, generator=g).to(value)
+        for name, value in state.items()
+    }
 
 
 def seen_by(made, sites, state=None):
     seen = []
-    made.backbone.visit(state or made.state, made.backbone.prepare(made.inputs), sites,
-                        lambda site, x: seen.append((site, x)))
+    made.backbone.visit(
+        state or made.state,
+        made.backbone.prepare(made.inputs),
+        sites,
+        lambda site, x: seen.append((site, x)),
+    )
     return seen
 
 
 def entering(made, site):
     """What the site's layer is given by the whole network."""
     seen = []
-    handle = made.backbone.module.get_submodule(site).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    handle = made.backbone.module.get_submodule(site).register_forward_pre_hook(
+        lambda module, args: seen.append(args[0])
+    )
     try:
         encoded(made)
     finally:
         handle.remove()
-    x, = seen
+    (x,) = seen
     return x
 
 
 def hooks(backbone):
-    return [hook for module in backbone.module.modules() for kind in (module._forward_hooks, module._forward_pre_hooks)
-            for hook in kind.values()]
+    return [
+        hook
+        for module in backbone.module.modules()
+        for kind in (module._forward_hooks, module._forward_pre_hooks)
+        for hook in kind.values()
+    ]
 
 
 @torch.no_grad()
 def test_a_visit_shows_each_site_once_in_the_order_of_the_network(made):
     first, second = made.backbone.sites()
-    for sites, expected in (([first], [first]), ([second], [second]), ([second, first], [first, second])):
+    for sites, expected in (
+        ([first], [first]),
+        ([second], [second]),
+        ([second, first], [first, second]),
+    ):
         seen = seen_by(made, sites)
         assert [site for site, _ in seen] == expected
         for site, x in seen:
@@ -661,8 +771,12 @@ def test_a_visit_shows_each_site_once_in_the_order_of_the_network(made):
 def layers_run(made, run):
     """Which of the layers that feed or read an activation compute during `run()`, in order."""
     ran, names = [], [*made.backbone.sites(), *made.backbone.readouts()]
-    handles = [made.backbone.module.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
-               for name in names]
+    handles = [
+        made.backbone.module.get_submodule(name).register_forward_hook(
+            lambda *_, name=name: ran.append(name)
+        )
+        for name in names
+    ]
     try:
         run()
     finally:
@@ -681,8 +795,15 @@ def test_a_visit_ends_before_the_layer_of_its_last_site(made):
 def test_preactivations_end_behind_the_layer_of_their_last_site(made):
     (first, second), (reader, _) = made.backbone.sites(), made.backbone.readouts()
     inputs = made.backbone.prepare(made.inputs)
-    for sites, expected in (([first], [first]), ([second], [first, reader, second]), (None, [first, reader, second])):
-        assert layers_run(made, lambda: made.backbone.preactivations(made.state, inputs, sites)) == expected
+    for sites, expected in (
+        ([first], [first]),
+        ([second], [first, reader, second]),
+        (None, [first, reader, second]),
+    ):
+        assert (
+            layers_run(made, lambda: made.backbone.preactivations(made.state, inputs, sites))
+            == expected
+        )
 
 
 def test_a_visitor_may_run_the_site_with_other_weights(made):
@@ -690,11 +811,14 @@ def test_a_visitor_may_run_the_site_with_other_weights(made):
     found, weights, inputs = [], other(made.state), made.backbone.prepare(made.inputs)
 
     def see(site, x):
-        found.append((x, *(made.backbone.at_site(site, state, x) for state in (weights, made.state))))
+        found.append(
+            (x, *(made.backbone.at_site(site, state, x) for state in (weights, made.state)))
+        )
 
     made.backbone.visit(made.state, inputs, made.backbone.sites(), see)
     for site, (x, h), (visited, changed, same) in zip(
-            made.backbone.sites(), made.backbone.preactivations(made.state, inputs), found, strict=True):
+        made.backbone.sites(), made.backbone.preactivations(made.state, inputs), found, strict=True
+    ):
         assert torch.equal(visited, x) and torch.equal(same, h)
         close(changed, linear(x, weights[f"{site}.weight"], weights.get(f"{site}.bias")))
         assert differ(changed, h)
@@ -707,21 +831,31 @@ def test_a_visit_leaves_no_hooks_even_if_the_visitor_fails(made):
     before, own = encoded(made), hooks(made.backbone)
     seen_by(made, made.backbone.sites())
     with pytest.raises(RuntimeError, match="on purpose"):
-        made.backbone.visit(made.state, made.backbone.prepare(made.inputs), made.backbone.sites(), fail)
+        made.backbone.visit(
+            made.state, made.backbone.prepare(made.inputs), made.backbone.sites(), fail
+        )
     assert hooks(made.backbone) == own and torch.equal(encoded(made), before)
 
 
 def test_the_rows_of_a_sites_weight_are_its_nodes(made):
     """A weight row of zeros, and a bias of zero, make the node silent, and no other."""
     inputs = made.backbone.prepare(made.inputs)
-    for site, (_, h) in zip(made.backbone.sites(), made.backbone.preactivations(made.state, inputs)):
+    for site, (_, h) in zip(
+        made.backbone.sites(), made.backbone.preactivations(made.state, inputs)
+    ):
         name = made.backbone.weight_name(site)
         weight = made.state[name].clone()
         weight[3] = 0
-        bias = {f"{site}.bias": made.state[f"{site}.bias"].clone()} if f"{site}.bias" in made.state else {}
+        bias = (
+            {f"{site}.bias": made.state[f"{site}.bias"].clone()}
+            if f"{site}.bias" in made.state
+            else {}
+        )
         for value in bias.values():
             value[3] = 0
-        (_, changed), = made.backbone.preactivations(made.state | {name: weight} | bias, inputs, [site])
+        ((_, changed),) = made.backbone.preactivations(
+            made.state | {name: weight} | bias, inputs, [site]
+        )
         assert not changed[..., 3].any() and h[..., 3].abs().max() > 0.01
         others = [node for node in range(h.shape[-1]) if node != 3]
         assert len(weight) == h.shape[-1] and torch.equal(changed[..., others], h[..., others])
@@ -734,13 +868,18 @@ def test_the_token_mask_is_that_of_the_real_tokens(made):
         if made.kind in ("open_clip", "clip"):
             assert mask is None
         else:
-            assert mask.dtype == torch.bool and mask.sum(1).tolist() == [len(text.split()) + 2 for text in TEXTS]
+            assert mask.dtype == torch.bool and mask.sum(1).tolist() == [
+                len(text.split()) + 2 for text in TEXTS
+            ]
             assert all(torch.equal(row, row.sort(descending=True).values) for row in mask)
             assert made.backbone.token_mask(inputs, h[:, :1]) is None
 
 
 @pytest.mark.parametrize("inner", [False, True], ids=["alone", "with its norm"])
-@pytest.mark.parametrize("convolution, size", [(torch.nn.Conv1d, (5,)), (torch.nn.Conv2d, (4, 5)), (torch.nn.Conv3d, (2, 4, 5))])
+@pytest.mark.parametrize(
+    "convolution, size",
+    [(torch.nn.Conv1d, (5,)), (torch.nn.Conv2d, (4, 5)), (torch.nn.Conv3d, (2, 4, 5))],
+)
 def test_the_channels_of_a_convolution_go_to_the_last_axis(convolution, size, inner):
     layer = convolution(2, 3, 1)
     layer = torch.nn.Sequential(layer, torch.nn.GroupNorm(1, 3)) if inner else layer
@@ -766,12 +905,21 @@ def plain():
     """Every kind of site: a linear layer, a convolution, and a convolution with its norm."""
     torch.manual_seed(0)
     module = torch.nn.Sequential(
-        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4)), torch.nn.ReLU(),
-        torch.nn.MaxPool2d(2), torch.nn.Conv2d(4, 5, 2), torch.nn.ReLU(), torch.nn.Flatten(),
-        torch.nn.Linear(20, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2))
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4)),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(4, 5, 2),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(20, 6),
+        torch.nn.ReLU(),
+        torch.nn.Linear(6, 2),
+    )
     backbone = Plain(module, 2)
     count = "0.1.num_batches_tracked"
-    state = other({name: value for name, value in backbone.names().items() if name != count}, spread=0.5)
+    state = other(
+        {name: value for name, value in backbone.names().items() if name != count}, spread=0.5
+    )
     state |= {"0.1.running_var": state["0.1.running_var"].abs() + 0.5, count: torch.tensor(4)}
     return backbone, state, tiny.images(0, 5)[0].transpose(0, 3, 1, 2) / 255
 
@@ -791,14 +939,23 @@ def test_a_plain_networks_sites_feed_its_activations():
     backbone, state, inputs = plain()
     assert backbone.sites() == ["0", "3", "6"] and backbone.readouts() == ["3", "6", "8"]
     assert backbone.activation == "relu"
-    assert [backbone.weight_name(site) for site in backbone.sites()] == ["0.0.weight", "3.weight", "6.weight"]
+    assert [backbone.weight_name(site) for site in backbone.sites()] == [
+        "0.0.weight",
+        "3.weight",
+        "6.weight",
+    ]
     (x, first), (_, second), (_, third) = backbone.preactivations(state, backbone.prepare(inputs))
     assert x.shape == (5, 3, 8, 8)
     assert (first.shape, second.shape, third.shape) == ((5, 36, 4), (5, 4, 5), (5, 6))
     inner = copy.deepcopy(backbone.module[0])
-    inner.load_state_dict({name.removeprefix("0."): value for name, value in state.items() if name.startswith("0.")})
+    inner.load_state_dict(
+        {name.removeprefix("0."): value for name, value in state.items() if name.startswith("0.")}
+    )
     close(first[1, 7], inner(x)[1, :, 1, 1])
-    close(backbone.encode(state, backbone.prepare(inputs)), linear(third.relu(), state["8.weight"], state["8.bias"]))
+    close(
+        backbone.encode(state, backbone.prepare(inputs)),
+        linear(third.relu(), state["8.weight"], state["8.bias"]),
+    )
 
 
 def test_a_site_with_its_norm_runs_under_the_weights_of_both():
@@ -834,7 +991,9 @@ def test_replacing_a_plain_networks_activations():
 
 
 def test_the_last_activation_has_no_reader():
-    backbone = Plain(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GELU(), torch.nn.Dropout()), 3)
+    backbone = Plain(
+        torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.GELU(), torch.nn.Dropout()), 3
+    )
     assert (backbone.sites(), backbone.readouts(), backbone.activation) == (["0"], [""], "gelu")
 
 
@@ -844,10 +1003,17 @@ def test_a_plain_network_without_activations_has_no_sites():
 
 
 def test_each_site_of_a_plain_network_has_its_own_activation():
-    layers = [layer for activation in (torch.nn.SiLU(), torch.nn.ReLU(), torch.nn.GELU("tanh"))
-              for layer in (torch.nn.Linear(3, 3), activation)]
+    layers = [
+        layer
+        for activation in (torch.nn.SiLU(), torch.nn.ReLU(), torch.nn.GELU("tanh"))
+        for layer in (torch.nn.Linear(3, 3), activation)
+    ]
     backbone = Plain(torch.nn.Sequential(*layers), 3)
-    assert [backbone.activation_at(site) for site in ("0", "2", "4")] == ["silu", "relu", "gelu_tanh"]
+    assert [backbone.activation_at(site) for site in ("0", "2", "4")] == [
+        "silu",
+        "relu",
+        "gelu_tanh",
+    ]
     assert backbone.activation == "silu"
 
 
@@ -859,7 +1025,9 @@ NO_LAYERS = [torch.nn.BatchNorm1d(3), torch.nn.Dropout(), torch.nn.LayerNorm(3),
 def test_what_feeds_an_activation_and_is_no_layer_is_refused(between, inner):
     kind = type(between).__name__
     between = torch.nn.Sequential(between, torch.nn.Linear(3, 3)) if inner else between
-    with pytest.raises(ValueError, match=f"an activation follows 1, a {kind}; put .* into an inner nn.Sequential"):
+    with pytest.raises(
+        ValueError, match=f"an activation follows 1, a {kind}; put .* into an inner nn.Sequential"
+    ):
         Plain(torch.nn.Sequential(torch.nn.Linear(2, 3), between, torch.nn.ReLU()), 3)
 
 

@@ -1,9 +1,10 @@
 """tools/book.py on a tiny book of its own."""
 
-import book
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import book
 
 
 @pytest.fixture
@@ -13,8 +14,12 @@ def chapter(tmp_path):
     def make(source):
         cells = [
             new_markdown_cell("# Tiny", id="title"),
-            new_code_cell("seed: int = 0  # The seed", id="parameters", metadata={"tags": ["parameters"]}),
-            new_code_cell(source, id="work", metadata={"execution": {"iopub.execute_input": "2020"}}),
+            new_code_cell(
+                "seed: int = 0  # The seed", id="parameters", metadata={"tags": ["parameters"]}
+            ),
+            new_code_cell(
+                source, id="work", metadata={"execution": {"iopub.execute_input": "2020"}}
+            ),
         ]
         path = tmp_path / "notebooks" / "01-tiny.ipynb"
         path.parent.mkdir()
@@ -37,9 +42,15 @@ def test_execute_passes_parameters_and_spares_the_chapter(chapter, tmp_path):
 
 def test_the_ledger_reads_the_run_of_all_chapters_or_what_is_stored(chapter, tmp_path):
     chapter("")
-    cells = [new_code_cell("executed: str = ''  # A run", metadata={"tags": ["parameters"]}), new_code_cell("print([executed])")]
+    cells = [
+        new_code_cell("executed: str = ''  # A run", metadata={"tags": ["parameters"]}),
+        new_code_cell("print([executed])"),
+    ]
     kernel = {"display_name": "Mine", "language": "python", "name": "python3"}
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "notebooks" / "06-tiny.ipynb")
+    nbformat.write(
+        new_notebook(cells=cells, metadata={"kernelspec": kernel}),
+        tmp_path / "notebooks" / "06-tiny.ipynb",
+    )
     for prefix, run in (("", str(tmp_path / "_build" / "executed")), ("06", "")):
         executed = book.execute(tmp_path, prefix)[-1]
         assert nbformat.read(executed, as_version=4).cells[-1].outputs[0].text == f"{[run]}\n"
@@ -60,7 +71,9 @@ def test_execute_leaves_nothing_when_a_chapter_fails(chapter, tmp_path):
 def test_a_page_that_fails_among_others_is_named_and_the_rest_do_not_begin(chapter, tmp_path):
     path = chapter("raise ValueError('on purpose')")
     for number in range(2, 9):
-        (path.parent / f"0{number}-tiny.ipynb").write_bytes(path.read_bytes().replace(b"raise ValueError('on purpose')", b"print('fine')"))
+        (path.parent / f"0{number}-tiny.ipynb").write_bytes(
+            path.read_bytes().replace(b"raise ValueError('on purpose')", b"print('fine')")
+        )
     with pytest.raises(book.BookError, match="01-tiny.ipynb did not run to its end"):
         book.execute(tmp_path)
     assert len(list((tmp_path / "_build" / "executed").iterdir())) < 7
@@ -126,7 +139,7 @@ LOCAL = [
     '<link rel="canonical" href="https://host.example/page.html">',
     '<a href="https://host.example">a link is only followed when clicked</a>',
     '<img src="data:image/png;base64,AAAA">',
-    '<p>url(https://host.example/a.png) in prose</p>',
+    "<p>url(https://host.example/a.png) in prose</p>",
 ]
 
 

@@ -37,5 +37,7 @@ def test_the_page_names_every_field_and_no_other():
     tables = re.findall(r"^\| (`[^|]+) \|", PAGE, re.MULTILINE)
     named = {name for cell in tables for name in re.findall(r"`([^`]+)`", cell)}
     fields = set(manifest.TOP) - {"backbone", "tasks", "out_of_domain", "seed"}
-    fields |= {"kind", *(name for options in manifest.BACKBONE.values() for name in options)} | set(manifest.TASK)
+    fields |= {"kind", *(name for options in manifest.BACKBONE.values() for name in options)} | set(
+        manifest.TASK
+    )
     assert {name.strip("[]") for name in named} == fields

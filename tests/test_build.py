@@ -14,22 +14,32 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from builders import archives, drawings, images, mini8, text5
 from PIL import Image
 
 from mergehelpers import evaluate, states, suites
-from mergehelpers.suites.build import archives, drawings, images, mini8, text5
 
 TINY = mini8.Recipe(
-    train=dict.fromkeys(mini8.TASKS, 60), test=26, val=26, kept={"train": 8, "unlabelled": 4},
-    mix=dict.fromkeys(mini8.TASKS, 2), base_steps=3, expert_steps=2, batch=4)
+    train=dict.fromkeys(mini8.TASKS, 60),
+    test=26,
+    val=26,
+    kept={"train": 8, "unlabelled": 4},
+    mix=dict.fromkeys(mini8.TASKS, 2),
+    base_steps=3,
+    expert_steps=2,
+    batch=4,
+)
 
 
 # ------------------------------------------------------------------------------- made-up packages
 
+
 def picture(seed, mode="RGB", side=260, kind="PNG"):
     shape = (side, side, 3) if mode == "RGB" else (side, side)
     out = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)).save(out, kind)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)).save(
+        out, kind
+    )
     return out.getvalue()
 
 
@@ -46,32 +56,51 @@ def tarred(files, mode="w:gz"):
 def debian(files):
     """A .deb: an ar archive of a version, an empty control part, and the data."""
     out = b"!<arch>\n"
-    for name, content in (("debian-binary", b"2.0\n"), ("control.tar.xz", b"odd"), ("data.tar.xz", tarred(files, "w:xz"))):
-        out += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
+    for name, content in (
+        ("debian-binary", b"2.0\n"),
+        ("control.tar.xz", b"odd"),
+        ("data.tar.xz", tarred(files, "w:xz")),
+    ):
+        out += (
+            f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
+            + content
+            + b"\n" * (len(content) % 2)
+        )
     return out
 
 
 def idx(seed, count):
     rng = np.random.default_rng(seed)
     pixels = bytes(16) + rng.integers(0, 255, (count, 28, 28), dtype=np.uint8).tobytes()
-    return gzip.compress(pixels), gzip.compress(bytes(8) + np.arange(count, dtype=np.uint8).tobytes().translate(
-        bytes(i % 10 for i in range(256))))
+    return gzip.compress(pixels), gzip.compress(
+        bytes(8)
+        + np.arange(count, dtype=np.uint8).tobytes().translate(bytes(i % 10 for i in range(256)))
+    )
 
 
 def emoji(vendor, seed):
-    cells = [{"short_name": name, "sheet_x": i, "sheet_y": 0} for i, name in enumerate(images.VEHICLES.values())]
+    cells = [
+        {"short_name": name, "sheet_x": i, "sheet_y": 0}
+        for i, name in enumerate(images.VEHICLES.values())
+    ]
     sheet = np.random.default_rng(seed).integers(0, 255, (66, 66 * len(cells), 4), dtype=np.uint8)
     out = io.BytesIO()
     Image.fromarray(sheet, "RGBA").save(out, "PNG")
-    return tarred({"package/emoji.json": json.dumps(cells).encode(),
-                   f"package/img/{vendor}/sheets-clean/64.png": out.getvalue()})
+    return tarred(
+        {
+            "package/emoji.json": json.dumps(cells).encode(),
+            f"package/img/{vendor}/sheets-clean/64.png": out.getvalue(),
+        }
+    )
 
 
 def wheel():
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as files:
         for i, name in enumerate(images.PHOTOS.values()):
-            files.writestr(f"skimage/data/{name}", picture(i, kind="JPEG" if name.endswith("jpg") else "PNG"))
+            files.writestr(
+                f"skimage/data/{name}", picture(i, kind="JPEG" if name.endswith("jpg") else "PNG")
+            )
         for i, name in enumerate(images.SURFACES):
             files.writestr(f"skimage/data/{name}.png", picture(100 + i, "L", 512))
     return out.getvalue()
@@ -79,11 +108,16 @@ def wheel():
 
 def packages():
     font = (Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf").read_bytes()
-    fashion = {f"{part}-{kind}-idx{n}-ubyte.gz": content for part, count, seed in (("train", 150, 1), ("t10k", 50, 2))
-               for (kind, n), content in zip((("images", 3), ("labels", 1)), idx(seed, count))}
+    fashion = {
+        f"{part}-{kind}-idx{n}-ubyte.gz": content
+        for part, count, seed in (("train", 150, 1), ("t10k", 50, 2))
+        for (kind, n), content in zip((("images", 3), ("labels", 1)), idx(seed, count))
+    }
     return {
-        "scikit-image": wheel(), "fashion-mnist": debian({f"./usr/share/{n}": c for n, c in fashion.items()}),
-        "emoji-google": emoji("google", 3), "emoji-twitter": emoji("twitter", 4),
+        "scikit-image": wheel(),
+        "fashion-mnist": debian({f"./usr/share/{n}": c for n, c in fashion.items()}),
+        "emoji-google": emoji("google", 3),
+        "emoji-twitter": emoji("twitter", 4),
         **{key: debian({f"./fonts/{key}.ttf": font}) for key in images.FONTS},
     }
 
@@ -99,7 +133,10 @@ def sources(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny(sources):
     """The archives' table with the hashes of the made-up packages."""
-    return {key: dataclasses.replace(a, sha256=suites.sha256(sources / a.file)) for key, a in mini8.ARCHIVES.items()}
+    return {
+        key: dataclasses.replace(a, sha256=suites.sha256(sources / a.file))
+        for key, a in mini8.ARCHIVES.items()
+    }
 
 
 @pytest.fixture
@@ -110,12 +147,19 @@ def build(sources, tiny, monkeypatch):
 
 # -------------------------------------------------------------------------------- the whole build
 
+
 def test_a_tiny_build_is_a_suite_and_the_same_every_time(build, tmp_path):
     build(tmp_path / "work", tmp_path / "out")
     built = suites.load_suite(str(tmp_path / "out"))
-    assert list(built.tasks) == list(mini8.TASKS) and list(built.out_of_domain) == list(mini8.OUT_OF_DOMAIN)
+    assert list(built.tasks) == list(mini8.TASKS) and list(built.out_of_domain) == list(
+        mini8.OUT_OF_DOMAIN
+    )
     assert {split: len(labels) for split, labels in built.tasks["signs"].labels.items()} == {
-        "test": 26, "val": 26, "train": 8, "unlabelled": 4}
+        "test": 26,
+        "val": 26,
+        "train": 8,
+        "unlabelled": 4,
+    }
     table = evaluate.accuracy(built, {"base": built.base}, device="cpu", progress=False)
     assert table["inputs"].eq(26).all()
 
@@ -156,7 +200,10 @@ def test_a_full_disk_leaves_nothing_half_written(build, tmp_path, monkeypatch):
 def test_missing_sources_are_listed_with_their_commands(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         mini8.build(tmp_path, tmp_path / "work", tmp_path / "out")
-    assert all(a.file in str(error.value) and a.command in str(error.value) for a in mini8.ARCHIVES.values())
+    assert all(
+        a.file in str(error.value) and a.command in str(error.value)
+        for a in mini8.ARCHIVES.values()
+    )
     assert not (tmp_path / "work").exists()
 
 
@@ -169,13 +216,15 @@ def test_a_changed_source_is_refused(sources, build, tmp_path, tiny, monkeypatch
 
 # ---------------------------------------------------------------------- agreement with the bundle
 
+
 def bundled(task, split):
     with np.load(suites.DATA / "mini8" / f"{task}.npz") as arrays:
         return arrays[f"{split}_inputs"], arrays[f"{split}_labels"]
 
 
-@pytest.mark.parametrize(("task", "counts"), [
-    ("mnist", {"test": 500, "val": 250}), ("optdigits", {"test": 500})])
+@pytest.mark.parametrize(
+    ("task", "counts"), [("mnist", {"test": 500, "val": 250}), ("optdigits", {"test": 500})]
+)
 def test_real_digits_are_dealt_again_as_in_the_bundle(task, counts):
     for split, (pixels, labels) in getattr(images, task)(None, counts, 0).items():
         kept, kept_labels = bundled(task, split)
@@ -204,7 +253,12 @@ def test_test_pieces_of_photographs_lie_in_tiles_of_their_own(sources, tiny):
 def test_the_bundle_shares_no_image_between_splits():
     for task in mini8.TASKS:
         with np.load(suites.DATA / "mini8" / f"{task}.npz") as arrays:
-            seen = [image.tobytes() for name in arrays.files if name.endswith("_inputs") for image in arrays[name]]
+            seen = [
+                image.tobytes()
+                for name in arrays.files
+                if name.endswith("_inputs")
+                for image in arrays[name]
+            ]
         if task != "photos":  # black sky and black margins can repeat
             assert len(set(seen)) == len(seen), task
 
@@ -220,8 +274,10 @@ def test_an_expert_moves_away_from_the_base_and_the_class_vectors_stay(sources, 
 
 # ------------------------------------------------------------------------------------------ text5
 
+
 def test_r_character_vectors_are_read():
     """Written by hand in R's format, as version 3: header, native encoding, then the vector."""
+
     def record(words):
         body = b"X\n" + struct.pack(">iii", 3, 0x40000, 0x30500) + struct.pack(">i", 5) + b"UTF-8"
         body += struct.pack(">ii", 16, len(words))
@@ -229,17 +285,23 @@ def test_r_character_vectors_are_read():
             body += struct.pack(">ii", 9, len(word.encode())) + word.encode()
         return struct.pack(">i", len(body)) + zlib.compress(body)
 
-    assert text5.r_texts(record(["Emma", "", "naïve"]) + record(["Persuasion"])) == [["Emma", "", "naïve"], ["Persuasion"]]
+    assert text5.r_texts(record(["Emma", "", "naïve"]) + record(["Persuasion"])) == [
+        ["Emma", "", "naïve"],
+        ["Persuasion"],
+    ]
 
 
 def test_passages_keep_the_order_and_the_novel():
     novels = {"A": ["one two three.", "four five.", "six."], "B": ["seven eight nine ten."]}
-    assert text5._passages(novels, words=4) == [("A", "one two three. four five."), ("B", "seven eight nine ten.")]
+    assert text5._passages(novels, words=4) == [
+        ("A", "one two three. four five."),
+        ("B", "seven eight nine ten."),
+    ]
 
 
 def test_exchanged_sentences_differ_in_two_words():
     words = [f"w{i}" for i in range(12)]
-    novels = {"A": [" ".join(words[:8 + i % 5]) + f" n{i}" for i in range(9000)]}
+    novels = {"A": [" ".join(words[: 8 + i % 5]) + f" n{i}" for i in range(9000)]}
     rows = text5._order(novels, 0)
     originals = set(novels["A"])
     for label, text in rows:
@@ -269,8 +331,11 @@ def test_senses_reads_wordnets_format(tmp_path):
         "  1 This software and database is being provided\n"
         '00001 05 n 01 dog 0 001 @ 00002 n 0000 | a domestic animal that barks; "he walked the dog"\n'
         "00002 03 n 01 thing 0 000 | an entity of no sense that we want\n"
-        "00003 13 n 01 jam 0 000 | too short\n")
-    (tmp_path / "wordnet.deb").write_bytes(debian({"./usr/share/wordnet/data.noun": content.encode()}))
+        "00003 13 n 01 jam 0 000 | too short\n"
+    )
+    (tmp_path / "wordnet.deb").write_bytes(
+        debian({"./usr/share/wordnet/data.noun": content.encode()})
+    )
     assert text5._senses(tmp_path / "wordnet.deb") == [("animal", "a domestic animal that barks")]
 
 
@@ -289,4 +354,7 @@ def test_a_text_expert_trains_the_blocks_and_its_head():
     expert = text5.fine_tune(backbone, base, rows, 2, seed=0, label="tiny", steps=3, batch=8)
     assert {n for n in expert if n.startswith("head.")} == {"head.weight", "head.bias"}
     assert all(n.startswith(("enc.encoder.layer.", "head.")) for n in expert)
-    assert expert["head.weight"].shape == (2, backbone.width) and torch.isfinite(expert["head.weight"]).all()
+    assert (
+        expert["head.weight"].shape == (2, backbone.width)
+        and torch.isfinite(expert["head.weight"]).all()
+    )

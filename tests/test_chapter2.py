@@ -18,14 +18,37 @@ def executed(tmp_path_factory):
     tasks = {}
     for seed, task in enumerate(("photos", "sketches", "stamps"), 1):
         tiny.clip_vision(folder / task, model.config.vision_config, seed, max_shard_size="4KB")
-        tasks[task] = {"expert": task, "templates": [f"a {('photo', 'cat', 'dog')[seed - 1]} of the {{}}"]} | data
-    tiny.write_manifest(folder, {
-        "name": "hub-like", "base": "clip", "head": "zero-shot", "templates": ["a {}"],
-        "backbone": {"kind": "clip", "model": "clip"}, "tasks": tasks})
-    parameters = {"suite": str(folder), "second_suite": "", "study": "full", "samples": 2, "budget": 2, "draws": 2,
-                  "test_samples": 4, "lab_seeds": [0, 1], "output": str(folder / "results"), "layers": "*.0.*,*.1.*"}
+        tasks[task] = {
+            "expert": task,
+            "templates": [f"a {('photo', 'cat', 'dog')[seed - 1]} of the {{}}"],
+        } | data
+    tiny.write_manifest(
+        folder,
+        {
+            "name": "hub-like",
+            "base": "clip",
+            "head": "zero-shot",
+            "templates": ["a {}"],
+            "backbone": {"kind": "clip", "model": "clip"},
+            "tasks": tasks,
+        },
+    )
+    parameters = {
+        "suite": str(folder),
+        "second_suite": "",
+        "study": "full",
+        "samples": 2,
+        "budget": 2,
+        "draws": 2,
+        "test_samples": 4,
+        "lab_seeds": [0, 1],
+        "output": str(folder / "results"),
+        "layers": "*.0.*,*.1.*",
+    }
     # Copies of data in the home folder would outlive the test.
-    executed = pages.run(NOTEBOOK, folder / "out.ipynb", parameters, {"HF_DATASETS_CACHE": folder / "cache"})
+    executed = pages.run(
+        NOTEBOOK, folder / "out.ipynb", parameters, {"HF_DATASETS_CACHE": folder / "cache"}
+    )
     return executed, folder / "results"
 
 
@@ -41,10 +64,16 @@ def test_it_writes_its_tables_and_its_archive(executed):
     assert not [name for name in written if name.endswith(".part")]
 
 
-@pytest.mark.parametrize(("bad", "message"), [
-    ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
-    ({"variant": "printed"}, "variant is 'printed'; allowed: one of paper, released"),
-    ({"layers": "*.attn.*"}, r"no site matches '\*.attn.\*'; there are transformer.resblocks.0.mlp.c_fc"),
-])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
+        ({"variant": "printed"}, "variant is 'printed'; allowed: one of paper, released"),
+        (
+            {"layers": "*.attn.*"},
+            r"no site matches '\*.attn.\*'; there are transformer.resblocks.0.mlp.c_fc",
+        ),
+    ],
+)
 def test_bad_settings_stop_it_before_any_work(bad, message):
     pages.refuses(NOTEBOOK, bad, message, 5)

@@ -13,9 +13,21 @@ TASKS = ("photos", "sketches", "stamps", "prints", "icons")
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("five-tasks")
-    tiny.folder_of_tasks(folder, TASKS, ("cat", "dog"), {"train": 12, "val": 12, "unlabelled": 12, "test": 8})
-    parameters = {"suite": str(folder), "text_suite": "", "study": "full", "samples": 8, "steps": 2, "batch": 2, "rates": [0.01],
-                  "trials": 2, "test_samples": 4, "output": str(folder / "results")}
+    tiny.folder_of_tasks(
+        folder, TASKS, ("cat", "dog"), {"train": 12, "val": 12, "unlabelled": 12, "test": 8}
+    )
+    parameters = {
+        "suite": str(folder),
+        "text_suite": "",
+        "study": "full",
+        "samples": 8,
+        "steps": 2,
+        "batch": 2,
+        "rates": [0.01],
+        "trials": 2,
+        "test_samples": 4,
+        "output": str(folder / "results"),
+    }
     # Threads only get in each other's way in networks as small as these.
     executed = pages.run(NOTEBOOK, folder / "out.ipynb", parameters, {"OMP_NUM_THREADS": 1})
     return executed, folder / "results"
@@ -33,11 +45,20 @@ def test_it_writes_its_tables_and_its_archive(executed):
     assert not [name for name in written if name.endswith((".part", ".jsonl"))]
 
 
-@pytest.mark.parametrize(("bad", "message"), [
-    ({"rates": []}, r"rates is \[\]; allowed: a list of 1 or more, each a number above 0, 1 or less"),
-    ({"rank": 11}, "rank is 11; allowed: "),
-    ({"suite": "text5"}, "suite text5 has 5 tasks, the first film; this page needs five tasks or more, of images"),
-    ({"batch": 400}, "needs 400 unlabelled inputs or more; teachers have nothing to label"),
-])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (
+            {"rates": []},
+            r"rates is \[\]; allowed: a list of 1 or more, each a number above 0, 1 or less",
+        ),
+        ({"rank": 11}, "rank is 11; allowed: "),
+        (
+            {"suite": "text5"},
+            "suite text5 has 5 tasks, the first film; this page needs five tasks or more, of images",
+        ),
+        ({"batch": 400}, "needs 400 unlabelled inputs or more; teachers have nothing to label"),
+    ],
+)
 def test_bad_settings_stop_it_before_any_work(bad, message):
     pages.refuses(NOTEBOOK, bad, message, 6)

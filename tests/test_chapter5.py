@@ -11,41 +11,118 @@ TASKS = ("photos", "sketches", "stamps")
 # Threads only get in each other's way in networks as small as these.
 ONE_THREAD = {"OMP_NUM_THREADS": 1}
 RUNS = {
-    "05-ft-classifier": ({"tasks": ["photos", "stamps"], "samples": 24, "perplexity": 4}, {"05-parameters.csv", "05-verdicts.csv"}),
-    "05b-protocols": ({"second_suite": "", "methods": ["weight averaging", "DARE"], "shots": [1, 3], "seeds": [0, 1], "pool": 24, "test_samples": 24},
-                      {"05b-table1.csv", "05b-verdicts.csv", "05-protocols.json"}),
-    "05c-rotation": ({"second_suite": "", "seeds": [0, 1], "pool": 24, "test_samples": 24, "amount": 12, "control_tasks": 1,
-                      "control_steps": 2, "penalties": [0, 0.01]}, {"05c-errors.csv", "05c-verdicts.csv", "05-rotation.json"}),
-    "05d-vision": ({"second_suite": "", "methods": ["weight averaging", "DARE"], "rates": [5, 50], "shots": 2, "seeds": [0, 1],
-                    "trainings": 2, "pool": 24, "test_samples": 24, "steps": 2},
-                   {"05d-table5.csv", "05d-verdicts.csv", "05-vision.json"}),
+    "05-ft-classifier": (
+        {"tasks": ["photos", "stamps"], "samples": 24, "perplexity": 4},
+        {"05-parameters.csv", "05-verdicts.csv"},
+    ),
+    "05b-protocols": (
+        {
+            "second_suite": "",
+            "methods": ["weight averaging", "DARE"],
+            "shots": [1, 3],
+            "seeds": [0, 1],
+            "pool": 24,
+            "test_samples": 24,
+        },
+        {"05b-table1.csv", "05b-verdicts.csv", "05-protocols.json"},
+    ),
+    "05c-rotation": (
+        {
+            "second_suite": "",
+            "seeds": [0, 1],
+            "pool": 24,
+            "test_samples": 24,
+            "amount": 12,
+            "control_tasks": 1,
+            "control_steps": 2,
+            "penalties": [0, 0.01],
+        },
+        {"05c-errors.csv", "05c-verdicts.csv", "05-rotation.json"},
+    ),
+    "05d-vision": (
+        {
+            "second_suite": "",
+            "methods": ["weight averaging", "DARE"],
+            "rates": [5, 50],
+            "shots": 2,
+            "seeds": [0, 1],
+            "trainings": 2,
+            "pool": 24,
+            "test_samples": 24,
+            "steps": 2,
+        },
+        {"05d-table5.csv", "05d-verdicts.csv", "05-vision.json"},
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("three-tasks")
-    tiny.folder_of_tasks(folder, TASKS, ("cat", "dog", "owl"), {"train": 24, "val": 12, "unlabelled": 18, "test": 24})
+    tiny.folder_of_tasks(
+        folder, TASKS, ("cat", "dog", "owl"), {"train": 24, "val": 12, "unlabelled": 18, "test": 24}
+    )
     return folder
 
 
 @pytest.mark.parametrize("page", RUNS)
 def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, page):
     parameters, expected = RUNS[page]
-    pages.writes(NOTEBOOKS / f"{page}.ipynb", tmp_path, parameters | {"suite": str(suite), "device": "cpu"}, ONE_THREAD, expected)
+    pages.writes(
+        NOTEBOOKS / f"{page}.ipynb",
+        tmp_path,
+        parameters | {"suite": str(suite), "device": "cpu"},
+        ONE_THREAD,
+        expected,
+    )
 
 
-@pytest.mark.parametrize(("page", "bad", "message"), [
-    ("05-ft-classifier", {"tasks": ["senses", "cats"]}, "task is 'cats'; allowed: film, tweets, senses, novels, order"),
-    ("05-ft-classifier", {"perplexity": 100}, "perplexity is 100; allowed: below a third of samples, here 250"),
-    ("05b-protocols", {"protocol": "train"}, "protocol is 'train'; allowed: one of heldout, test"),
-    ("05b-protocols", {"methods": ["TIES", "soup"]}, r"methods is \['TIES', 'soup'\]; allowed: .*one of weight averaging, .*M-TIES"),
-    ("05b-protocols", {"suite": "mini8", "second_suite": "", "shots": [50]}, "50 shots asked of the class '.*', which has .* samples"),
-    ("05c-rotation", {"penalties": [0, -1]}, r"penalties is \[0, -1\]; allowed: .* each a number, 0 or more"),
-    ("05c-rotation", {"device": "tpu"}, "device is 'tpu'; allowed: one of auto, cpu, cuda, mps"),
-    ("05d-vision", {"rates": [10, 100]}, r"rates is \[10, 100\]; 100 % of 500 test inputs are 500, and there are 256 to draw from; allowed: up to 51"),
-    ("05d-vision", {"shots": 30}, "30 shots asked of the class '.*', which has .* samples"),
-    ("05b-protocols", {"suite": "mini9"}, "suite is 'mini9'; allowed: one of .*mini8"),
-])
+@pytest.mark.parametrize(
+    ("page", "bad", "message"),
+    [
+        (
+            "05-ft-classifier",
+            {"tasks": ["senses", "cats"]},
+            "task is 'cats'; allowed: film, tweets, senses, novels, order",
+        ),
+        (
+            "05-ft-classifier",
+            {"perplexity": 100},
+            "perplexity is 100; allowed: below a third of samples, here 250",
+        ),
+        (
+            "05b-protocols",
+            {"protocol": "train"},
+            "protocol is 'train'; allowed: one of heldout, test",
+        ),
+        (
+            "05b-protocols",
+            {"methods": ["TIES", "soup"]},
+            r"methods is \['TIES', 'soup'\]; allowed: .*one of weight averaging, .*M-TIES",
+        ),
+        (
+            "05b-protocols",
+            {"suite": "mini8", "second_suite": "", "shots": [50]},
+            "50 shots asked of the class '.*', which has .* samples",
+        ),
+        (
+            "05c-rotation",
+            {"penalties": [0, -1]},
+            r"penalties is \[0, -1\]; allowed: .* each a number, 0 or more",
+        ),
+        (
+            "05c-rotation",
+            {"device": "tpu"},
+            "device is 'tpu'; allowed: one of auto, cpu, cuda, mps",
+        ),
+        (
+            "05d-vision",
+            {"rates": [10, 100]},
+            r"rates is \[10, 100\]; 100 % of 500 test inputs are 500, and there are 256 to draw from; allowed: up to 51",
+        ),
+        ("05d-vision", {"shots": 30}, "30 shots asked of the class '.*', which has .* samples"),
+        ("05b-protocols", {"suite": "mini9"}, "suite is 'mini9'; allowed: one of .*mini8"),
+    ],
+)
 def test_bad_settings_stop_it_before_any_work(page, bad, message):
     pages.refuses(NOTEBOOKS / f"{page}.ipynb", bad, message, 5)

@@ -7,7 +7,7 @@ import nbformat
 import pages
 import pytest
 
-from mergehelpers import ledger
+from mergebook import ledger
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
@@ -30,32 +30,58 @@ def test_each_verdict_comes_from_a_cell_that_calls_the_check():
                 assert record is None or "book.check(" in cell.source, (path.name, cell.id)
 
 
-@pytest.mark.parametrize(("page", "parameters", "written"), [
-    ("06-ledger", {"papers": ["Rethinking"]}, {"06-claims.csv"}),
-    ("06b-errata", {"papers": ["M-Loss", "Rethinking"]}, {"06b-errata-M-Loss.txt", "06b-errata-Rethinking.txt"}),
-    ("06c-audit", {"papers": ["FT-Classifier"]}, {"06c-audit.csv"}),
-    ("06d-practice", {}, {"06d-bets.csv"}),
-])
+@pytest.mark.parametrize(
+    ("page", "parameters", "written"),
+    [
+        ("06-ledger", {"papers": ["Rethinking"]}, {"06-claims.csv"}),
+        (
+            "06b-errata",
+            {"papers": ["M-Loss", "Rethinking"]},
+            {"06b-errata-M-Loss.txt", "06b-errata-Rethinking.txt"},
+        ),
+        ("06c-audit", {"papers": ["FT-Classifier"]}, {"06c-audit.csv"}),
+        ("06d-practice", {}, {"06d-bets.csv"}),
+    ],
+)
 def test_a_page_runs_on_the_notebooks_of_a_folder(tmp_path, page, parameters, written):
     given = {} if page == "06c-audit" else {"executed": str(NOTEBOOKS)}
     pages.writes(NOTEBOOKS / f"{page}.ipynb", tmp_path, parameters | given, {}, written)
 
 
-@pytest.mark.parametrize(("page", "bad", "message"), [
-    ("06-ledger", {"papers": ["TIES"]}, r"papers is \['TIES'\]; allowed: .*one of M-Loss, StatsMerging, Rethinking, FT-Classifier"),
-    ("06-ledger", {"executed": "nowhere"}, "executed is 'nowhere'; allowed: .*a folder with a 01-expected-mloss.ipynb"),
-    ("06b-errata", {"papers": []}, r"papers is \[\]; allowed: a list of 1 or more"),
-])
+@pytest.mark.parametrize(
+    ("page", "bad", "message"),
+    [
+        (
+            "06-ledger",
+            {"papers": ["TIES"]},
+            r"papers is \['TIES'\]; allowed: .*one of M-Loss, StatsMerging, Rethinking, FT-Classifier",
+        ),
+        (
+            "06-ledger",
+            {"executed": "nowhere"},
+            "executed is 'nowhere'; allowed: .*a folder with a 01-expected-mloss.ipynb",
+        ),
+        ("06b-errata", {"papers": []}, r"papers is \[\]; allowed: a list of 1 or more"),
+    ],
+)
 def test_bad_settings_stop_it_before_any_work(page, bad, message):
     pages.refuses(NOTEBOOKS / f"{page}.ipynb", bad, message, 6)
 
 
 # ------------------------------------------------------------------------- what the pages point to
 
+
 @pytest.mark.parametrize("fact", RELEASED, ids=[fact["id"] for fact in RELEASED])
 def test_a_fact_about_released_code_names_its_commit_and_where_the_book_stands(fact):
-    assert fact["paper"] in ledger.PAPERS.values() and fact["relation"] in ("absent", "agrees", "differs", "silent")
-    assert re.fullmatch(r"[\w.-]+/[\w.-]+", fact["repository"]) and re.fullmatch("[0-9a-f]{40}", fact["commit"])
+    assert fact["paper"] in ledger.PAPERS.values() and fact["relation"] in (
+        "absent",
+        "agrees",
+        "differs",
+        "silent",
+    )
+    assert re.fullmatch(r"[\w.-]+/[\w.-]+", fact["repository"]) and re.fullmatch(
+        "[0-9a-f]{40}", fact["commit"]
+    )
     assert all(fact[key].strip() for key in ("files", "lines", "code", "text", "verified"))
     for place in fact["book"]:
         assert (NOTEBOOKS / f"{place['page']}.ipynb").is_file()
@@ -75,6 +101,8 @@ def sections(page):
 
 def test_the_index_of_concepts_points_to_sections_that_exist():
     found = re.findall(r"<\.\./notebooks/([\w-]+)>`([^{]*)", CONCEPTS)
-    named = [(page, number) for page, rest in found for number in re.findall(r"§(\d+(?:\.\d+)?)", rest)]
+    named = [
+        (page, number) for page, rest in found for number in re.findall(r"§(\d+(?:\.\d+)?)", rest)
+    ]
     assert len(named) > 60
     assert [(page, number) for page, number in named if number not in sections(page)] == []

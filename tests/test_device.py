@@ -19,9 +19,9 @@ def machine(monkeypatch):
     return make
 
 
-@pytest.mark.parametrize("kinds, best", [
-    ((), "cpu"), (("mps",), "mps"), (("cuda",), "cuda"), (("cuda", "mps"), "cuda"),
-])
+@pytest.mark.parametrize(
+    "kinds, best", [((), "cpu"), (("mps",), "mps"), (("cuda",), "cuda"), (("cuda", "mps"), "cuda")]
+)
 def test_auto_takes_the_best_there_is(machine, kinds, best):
     machine(*kinds)
     assert device.pick() == device.pick("auto") == torch.device(best)
@@ -46,7 +46,9 @@ def test_an_unknown_device_is_answered_with_the_known_ones():
 
 def test_only_mps_lacks_float64():
     widths = {name: device.widest_float(name) for name in ("cpu", "cuda", "cuda:1", "mps")}
-    assert widths == dict.fromkeys(("cpu", "cuda", "cuda:1"), torch.float64) | {"mps": torch.float32}
+    assert widths == dict.fromkeys(("cpu", "cuda", "cuda:1"), torch.float64) | {
+        "mps": torch.float32
+    }
     assert device.widest_float(torch.device("mps")) == torch.float32
 
 
@@ -54,7 +56,9 @@ def test_only_mps_lacks_float64():
 def test_peak_memory_is_in_gigabytes(monkeypatch, platform, counted):
     """Linux counts in KiB, macOS in bytes; 3 GiB are 3.2 GB."""
     monkeypatch.setattr(device.sys, "platform", platform)
-    monkeypatch.setattr(device.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=counted))
+    monkeypatch.setattr(
+        device.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=counted)
+    )
     assert device.peak_memory_gb() == pytest.approx(3.2, rel=0.05)
 
 

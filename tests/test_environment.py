@@ -33,7 +33,9 @@ LOCK = parse(line for line in LOCK_LINES if line and not line.startswith("#"))
 
 def pin(requirement):
     [specifier] = requirement.specifier
-    assert specifier.operator == "==" and "*" not in specifier.version, f"{requirement} is not exact"
+    assert specifier.operator == "==" and "*" not in specifier.version, (
+        f"{requirement} is not exact"
+    )
     return specifier.version
 
 
@@ -77,4 +79,6 @@ def test_conda_asks_for_the_same_as_pyproject():
     *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert conda == [f"python{PROJECT['requires-python']}", "pip"]
     listed = parse(pip["pip"])
-    assert {name: str(r) for name, r in listed.items()} == {name: str(r) for name, r in WANTED.items()}
+    assert {name: str(r) for name, r in listed.items()} == {
+        name: str(r) for name, r in WANTED.items()
+    }

@@ -43,8 +43,10 @@ def hits(folder, state, task, split="test"):
     model.load_state_dict(state)
     with np.load(folder / f"{'pets' if task == 'far' else task}.npz") as file:
         images, labels = file[f"{split}_inputs"], torch.from_numpy(file[f"{split}_labels"])
-    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (
-        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)))
+    mean, std = (
+        torch.tensor(value).view(3, 1, 1)
+        for value in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    )
     embeddings = model((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std)
     heads = states.load(folder / "heads.safetensors")
     unit = embeddings / embeddings.norm(dim=1, keepdim=True)
@@ -62,36 +64,69 @@ def wilson(correct, inputs):
 @pytest.mark.parametrize("split", ["test", "train", "unlabelled"])
 def test_every_number_of_the_table(folder, suite, models, split):
     table = evaluate.accuracy(suite, models, split, device="cpu", progress=False)
-    assert list(table.columns) == ["model", "task", "inputs", "correct", "accuracy", "low", "high", "normalised"]
-    assert list(zip(table.model, table.task)) == [(model, task) for model in models for task in ("pets", "birds")]
+    assert list(table.columns) == [
+        "model",
+        "task",
+        "inputs",
+        "correct",
+        "accuracy",
+        "low",
+        "high",
+        "normalised",
+    ]
+    assert list(zip(table.model, table.task)) == [
+        (model, task) for model in models for task in ("pets", "birds")
+    ]
     for row in table.itertuples():
         right = hits(folder, models[row.model], row.task, split)
         assert (row.correct, row.inputs) == (int(right.sum()), len(right))
         assert row.accuracy == pytest.approx(100 * row.correct / row.inputs)
         assert (row.low, row.high) == pytest.approx(wilson(row.correct, row.inputs), abs=1e-6)
         expert = int(hits(folder, suite.experts[row.task], row.task, split).sum())
-        assert row.normalised == pytest.approx(100 * row.correct / expert if expert else math.nan, nan_ok=True)
+        assert row.normalised == pytest.approx(
+            100 * row.correct / expert if expert else math.nan, nan_ok=True
+        )
     assert table.correct.nunique() > 1
 
 
 def test_an_expert_that_gets_nothing_right_is_no_measure(suite, models):
     table = evaluate.accuracy(suite, models, tasks=["pets"], device="cpu", progress=False)
     assert table.normalised.notna().all()
-    wrong = torch.argmax(suite.logits("pets", suite.backbone.embed(
-        suite.experts["pets"], suite.task("pets").inputs["test"])), dim=1) == 0
+    wrong = (
+        torch.argmax(
+            suite.logits(
+                "pets",
+                suite.backbone.embed(suite.experts["pets"], suite.task("pets").inputs["test"]),
+            ),
+            dim=1,
+        )
+        == 0
+    )
     suite.task("pets").labels["test"] = wrong.long()
-    table = evaluate.accuracy(suite, {"expert": suite.experts["pets"]}, tasks=["pets"], device="cpu", progress=False)
-    assert table.correct.tolist() == [0] and table.low.tolist() == [0] and table.normalised.isna().all()
+    table = evaluate.accuracy(
+        suite, {"expert": suite.experts["pets"]}, tasks=["pets"], device="cpu", progress=False
+    )
+    assert (
+        table.correct.tolist() == [0]
+        and table.low.tolist() == [0]
+        and table.normalised.isna().all()
+    )
 
 
 def test_an_expert_on_its_own_task_is_a_hundred_percent_of_itself(suite):
-    table = evaluate.accuracy(suite, suite.experts, device="cpu", progress=False).set_index(["model", "task"])
+    table = evaluate.accuracy(suite, suite.experts, device="cpu", progress=False).set_index(
+        ["model", "task"]
+    )
     assert table.normalised["pets", "pets"] == table.normalised["birds", "birds"] == 100
 
 
 def test_another_model_under_an_experts_name_is_measured_by_the_expert(folder, suite):
-    table = evaluate.accuracy(suite, {"birds": suite.base}, tasks=["birds"], device="cpu", progress=False)
-    base, expert = (int(hits(folder, state, "birds").sum()) for state in (suite.base, suite.experts["birds"]))
+    table = evaluate.accuracy(
+        suite, {"birds": suite.base}, tasks=["birds"], device="cpu", progress=False
+    )
+    base, expert = (
+        int(hits(folder, state, "birds").sum()) for state in (suite.base, suite.experts["birds"])
+    )
     assert base != expert
     assert table.normalised.item() == pytest.approx(100 * base / expert)
 
@@ -101,7 +136,9 @@ def test_a_task_out_of_domain_has_no_expert_to_measure_by(folder, suite, models)
     assert table.task.tolist() == ["far", "pets"] * 3
     far = table[table.task == "far"]
     assert far.normalised.isna().all() and table[table.task == "pets"].normalised.notna().all()
-    assert far.correct.tolist() == [int(hits(folder, state, "far").sum()) for state in models.values()]
+    assert far.correct.tolist() == [
+        int(hits(folder, state, "far").sum()) for state in models.values()
+    ]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 1000])
@@ -111,14 +148,21 @@ def test_a_limit_takes_the_first_inputs(folder, suite, models, limit):
         right = hits(folder, models[row.model], row.task)[:limit]
         expert = hits(folder, suite.experts[row.task], row.task)[:limit].sum().item()
         assert (row.correct, row.inputs) == (int(right.sum()), len(right))
-        assert row.normalised == pytest.approx(100 * row.correct / expert if expert else math.nan, nan_ok=True)
+        assert row.normalised == pytest.approx(
+            100 * row.correct / expert if expert else math.nan, nan_ok=True
+        )
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"tasks": ["pets", "fish"]}, "task is 'fish'; allowed: pets, birds, far"),
-    ({"split": "validation"}, "split is 'validation'; pets has train, val, test, unlabelled"),
-    ({"limit": 0}, "limit is 0; allowed: a whole number, 1 or more"),
-    ({"limit": -3}, "limit is -3; allowed: a whole number, 1 or more")], ids=str)
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"tasks": ["pets", "fish"]}, "task is 'fish'; allowed: pets, birds, far"),
+        ({"split": "validation"}, "split is 'validation'; pets has train, val, test, unlabelled"),
+        ({"limit": 0}, "limit is 0; allowed: a whole number, 1 or more"),
+        ({"limit": -3}, "limit is -3; allowed: a whole number, 1 or more"),
+    ],
+    ids=str,
+)
 def test_unknown_tasks_splits_and_limits_are_refused(suite, models, options, message):
     with pytest.raises(ValueError, match=message):
         evaluate.accuracy(suite, models, device="cpu", progress=False, **options)
@@ -136,11 +180,15 @@ def test_results_do_not_depend_on_the_batch(suite, models):
     whole = evaluate.accuracy(suite, models, device="cpu", progress=False)
     for batch in (1, 5):
         suite.backbone.batch = batch
-        pd.testing.assert_frame_equal(evaluate.accuracy(suite, models, device="cpu", progress=False), whole)
+        pd.testing.assert_frame_equal(
+            evaluate.accuracy(suite, models, device="cpu", progress=False), whole
+        )
 
 
 def test_the_models_are_left_as_they_were(suite, models):
-    before = {name: {key: value.clone() for key, value in state.items()} for name, state in models.items()}
+    before = {
+        name: {key: value.clone() for key, value in state.items()} for name, state in models.items()
+    }
     evaluate.accuracy(suite, models, device="cpu", progress=False)
     for name, state in models.items():
         assert all(torch.equal(state[key], value) for key, value in before[name].items())
@@ -185,11 +233,29 @@ def test_predictions_are_the_highest_scores(folder, suite):
 def test_a_model_that_scores_words_uses_its_own_output_layer(tmp_path):
     for name, seed in (("base", 0), ("expert", 1)):
         tiny.t5(tmp_path / name, seed=seed)
-    (tmp_path / "moods.csv").write_text("split,label,text\n" + "".join(
-        f"test,{number % 2},{' '.join(tiny.WORDS[number:number + 3])}\n" for number in range(8)))
-    suite = suites.load_suite(str(tiny.write_manifest(tmp_path, {
-        "name": "own", "base": "base", "head": "words", "backbone": {"kind": "t5", "model": "base"},
-        "tasks": {"moods": {"expert": "expert", "data": "moods.csv", "classes": ["yes", "no"]}}})))
+    (tmp_path / "moods.csv").write_text(
+        "split,label,text\n"
+        + "".join(
+            f"test,{number % 2},{' '.join(tiny.WORDS[number : number + 3])}\n"
+            for number in range(8)
+        )
+    )
+    suite = suites.load_suite(
+        str(
+            tiny.write_manifest(
+                tmp_path,
+                {
+                    "name": "own",
+                    "base": "base",
+                    "head": "words",
+                    "backbone": {"kind": "t5", "model": "base"},
+                    "tasks": {
+                        "moods": {"expert": "expert", "data": "moods.csv", "classes": ["yes", "no"]}
+                    },
+                },
+            )
+        )
+    )
     silenced = suite.base | {"lm_head.weight": suite.base["lm_head.weight"].clone()}
     rows = [len(tiny.SPECIAL) + tiny.WORDS.index(word) for word in ("yes", "no")]
     for first, second, expected in ((1.0, -1.0, 0), (-1.0, 1.0, 1)):
@@ -201,8 +267,14 @@ def test_a_model_that_scores_words_uses_its_own_output_layer(tmp_path):
 
 
 def test_the_matrix_keeps_the_order_and_ends_with_the_mean():
-    table = pd.DataFrame({"model": ["z", "z", "a", "a"], "task": ["two", "one"] * 2, "accuracy": [1.0, 2.0, 3.0, 6.0],
-                          "normalised": [10.0, math.nan, 30.0, 50.0]})
+    table = pd.DataFrame(
+        {
+            "model": ["z", "z", "a", "a"],
+            "task": ["two", "one"] * 2,
+            "accuracy": [1.0, 2.0, 3.0, 6.0],
+            "normalised": [10.0, math.nan, 30.0, 50.0],
+        }
+    )
     wide = evaluate.matrix(table)
     assert list(wide.columns) == ["two", "one", "mean"] and list(wide.index) == ["z", "a"]
     assert wide.values.tolist() == [[1, 2, 1.5], [3, 6, 4.5]]
@@ -212,7 +284,9 @@ def test_the_matrix_keeps_the_order_and_ends_with_the_mean():
 # Right answers, and two models compared by them
 
 
-@pytest.mark.parametrize("options", [{}, {"tasks": ["birds"]}, {"limit": 5}, {"split": "val", "limit": 1000}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"tasks": ["birds"]}, {"limit": 5}, {"split": "val", "limit": 1000}], ids=str
+)
 def test_right_answers_are_predictions_that_are_labels(folder, suite, models, options):
     split, limit = options.get("split", "test"), options.get("limit")
     table = evaluate.accuracy(suite, models, device="cpu", progress=False, **options)
@@ -222,7 +296,10 @@ def test_right_answers_are_predictions_that_are_labels(folder, suite, models, op
         for task, right in found.items():
             labels = suite.task(task).labels[split][:limit]
             assert right.dtype == torch.bool
-            assert right.tolist() == (evaluate.predictions(suite, state, task, split, limit) == labels).tolist()
+            assert (
+                right.tolist()
+                == (evaluate.predictions(suite, state, task, split, limit) == labels).tolist()
+            )
             assert right.tolist() == hits(folder, state, task, split)[:limit].tolist()
         rows = table[table.model == name]
         assert [int(right.sum()) for right in found.values()] == rows.correct.tolist()
@@ -239,7 +316,9 @@ def test_right_answers_of_no_inputs_are_refused(suite, monkeypatch, limit):
 def coins(seed, **chances):
     """Right answers by chance: for every task, a number of inputs and the chance of a right answer."""
     g = torch.Generator().manual_seed(seed)
-    return {task: torch.rand(inputs, generator=g) < chance for task, (inputs, chance) in chances.items()}
+    return {
+        task: torch.rand(inputs, generator=g) < chance for task, (inputs, chance) in chances.items()
+    }
 
 
 def test_the_difference_is_the_mean_over_tasks_of_their_differences():
@@ -275,11 +354,18 @@ def test_the_interval_is_that_of_all_resamples(gains=(1, 1, 0, 0, -1)):
     assert evaluate.compare(a, b, resamples=20_000)[1:] == pytest.approx(tuple(expected))
 
 
-@pytest.mark.parametrize("b", [{"x": 3}, {"x": 3, "y": 3}, {"x": 3, "z": 2}, {"x": 3, "y": 2, "z": 1}, {}], ids=str)
+@pytest.mark.parametrize(
+    "b", [{"x": 3}, {"x": 3, "y": 3}, {"x": 3, "z": 2}, {"x": 3, "y": 2, "z": 1}, {}], ids=str
+)
 def test_answers_to_other_inputs_are_not_compared(b):
-    a, b = ({task: torch.ones(count).bool() for task, count in counts.items()} for counts in ({"x": 3, "y": 2}, b))
+    a, b = (
+        {task: torch.ones(count).bool() for task, count in counts.items()}
+        for counts in ({"x": 3, "y": 2}, b)
+    )
     for pair in ((a, b), (b, a)):
-        with pytest.raises(ValueError, match="the two models did not answer the same inputs of the same tasks"):
+        with pytest.raises(
+            ValueError, match="the two models did not answer the same inputs of the same tasks"
+        ):
             evaluate.compare(*pair)
 
 
@@ -347,7 +433,11 @@ def test_the_interval_over_runs_is_that_of_inputs_and_of_seeds():
 
 def test_runs_that_do_not_match_are_refused():
     one, two = [{"t": torch.tensor([True])}], [{"t": torch.tensor([True])}] * 2
-    for a, b in ((one, two), (one, [{"s": torch.tensor([True])}]), (one, [{"t": torch.tensor([True, False])}])):
+    for a, b in (
+        (one, two),
+        (one, [{"s": torch.tensor([True])}]),
+        (one, [{"t": torch.tensor([True, False])}]),
+    ):
         with pytest.raises(ValueError, match="did not answer the same inputs"):
             evaluate.compare_runs(a, b)
 
@@ -361,11 +451,17 @@ def test_interval_is_students_by_hand():
 
 def test_interval_holds_the_mean_in_95_of_100_repetitions():
     rng = np.random.default_rng(0)
-    held = [abs(m) <= half for m, half in (evaluate.interval(rng.standard_normal(4)) for _ in range(4000))]
+    held = [
+        abs(m) <= half
+        for m, half in (evaluate.interval(rng.standard_normal(4)) for _ in range(4000))
+    ]
     assert 0.94 < np.mean(held) < 0.96
 
 
 def test_runs_are_summed_up_in_percent_and_differences_in_words():
-    runs = [{"a": torch.tensor([True, False]), "b": torch.tensor([True, True, True])}, {"a": torch.tensor([False, False]), "b": torch.tensor([True, False, False])}]
+    runs = [
+        {"a": torch.tensor([True, False]), "b": torch.tensor([True, True, True])},
+        {"a": torch.tensor([False, False]), "b": torch.tensor([True, False, False])},
+    ]
     assert evaluate.percent(runs) == pytest.approx(100 * (1 / 2 + 1 + 0 + 1 / 3) / 4)
     assert evaluate.shown((1.25, -0.04, 2.5)) == "+1.2 [-0.0, +2.5]"

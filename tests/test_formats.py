@@ -20,7 +20,7 @@ from mergehelpers.suites import data, manifest, packing
 CLASSES = ["sad", "glad"]
 TEXTS = {  # Labels are sorted, as those of a folder of images are.
     "train": [(0, "the cat sat"), (0, "a dog"), (1, "the dog saw a cat"), (1, "yes")],
-    "val": [(0, "no, \"no\" and no"), (1, "a cat")],
+    "val": [(0, 'no, "no" and no'), (1, "a cat")],
     "unlabelled": [(1, "and a dog")],
     "test": [(0, "the dog sat"), (0, "a\nphoto"), (1, "yes and no"), (1, "caf\u00e9"), (1, "cat")],
 }
@@ -55,7 +55,10 @@ def runs(suite):
     for name, task in {**suite.tasks, **suite.out_of_domain}.items():
         for state in (suite.base, suite.experts.get(name, suite.base)):
             logits = suite.logits(name, suite.backbone.embed(state, task.inputs["test"]), state)
-            assert logits.shape == (len(task.labels["test"]), len(task.classes)) and logits.isfinite().all()
+            assert (
+                logits.shape == (len(task.labels["test"]), len(task.classes))
+                and logits.isfinite().all()
+            )
 
 
 def table(rows, names=("split", "label", "text")):
@@ -68,7 +71,9 @@ def table(rows, names=("split", "label", "text")):
 
 
 def as_csv(folder):
-    rows = [(split, CLASSES[label], text) for split, pairs in TEXTS.items() for label, text in pairs]
+    rows = [
+        (split, CLASSES[label], text) for split, pairs in TEXTS.items() for label, text in pairs
+    ]
     (folder / "moods.csv").write_text(table(rows), encoding="utf-8")
     return {"data": "moods.csv"}
 
@@ -87,8 +92,13 @@ def as_csv_gz(folder):
 
 
 def as_npz(folder):
-    arrays = {f"{split}_inputs": np.array([text for _, text in pairs]) for split, pairs in TEXTS.items()}
-    arrays |= {f"{split}_labels": np.array([label for label, _ in pairs], np.uint8) for split, pairs in TEXTS.items()}
+    arrays = {
+        f"{split}_inputs": np.array([text for _, text in pairs]) for split, pairs in TEXTS.items()
+    }
+    arrays |= {
+        f"{split}_labels": np.array([label for label, _ in pairs], np.uint8)
+        for split, pairs in TEXTS.items()
+    }
     np.savez_compressed(folder / "moods.npz", **arrays)
     return {"data": str(folder / "moods.npz")}
 
@@ -104,7 +114,10 @@ def parquet(folder, splits, names=None):
 
 
 def columns(split, label=lambda label: label):
-    return {"label": [label(each) for each, _ in TEXTS[split]], "text": [text for _, text in TEXTS[split]]}
+    return {
+        "label": [label(each) for each, _ in TEXTS[split]],
+        "text": [text for _, text in TEXTS[split]],
+    }
 
 
 def as_parquet(folder):
@@ -114,14 +127,33 @@ def as_parquet(folder):
 
 def as_parquet_with_other_names(folder):
     theirs = {"train": "train", "val": "validation", "test": "heldout", "unlabelled": "test"}
-    renamed = {split: dict(zip(("mood", "said"), columns(split, CLASSES.__getitem__).values())) for split in TEXTS}
+    renamed = {
+        split: dict(zip(("mood", "said"), columns(split, CLASSES.__getitem__).values()))
+        for split in TEXTS
+    }
     parquet(folder, renamed, theirs)
-    (folder / "hub/README.md").write_text("---\nconfigs:\n- config_name: small\n  data_files:\n" + "".join(
-        f"  - split: {split}\n    path: data/{split}-*\n" for split in theirs.values()) + "---\n")
-    return {"data": "hub:hub", "config": "small", "input": "said", "label": "mood", "splits": theirs}
+    (folder / "hub/README.md").write_text(
+        "---\nconfigs:\n- config_name: small\n  data_files:\n"
+        + "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in theirs.values())
+        + "---\n"
+    )
+    return {
+        "data": "hub:hub",
+        "config": "small",
+        "input": "said",
+        "label": "mood",
+        "splits": theirs,
+    }
 
 
-TEXT_FORMATS = [as_csv, as_csv_of_a_spreadsheet, as_csv_gz, as_npz, as_parquet, as_parquet_with_other_names]
+TEXT_FORMATS = [
+    as_csv,
+    as_csv_of_a_spreadsheet,
+    as_csv_gz,
+    as_npz,
+    as_parquet,
+    as_parquet_with_other_names,
+]
 
 
 @pytest.mark.parametrize("write", TEXT_FORMATS, ids=lambda write: write.__name__)
@@ -132,13 +164,21 @@ def test_sentences_come_from(tmp_path, texts, hub, write):
     assert task.inputs.keys() == task.labels.keys() == TEXTS.keys()
     for split, pairs in TEXTS.items():
         assert list(task.inputs[split]) == [text for _, text in pairs]
-        assert task.labels[split].tolist() == [label for label, _ in pairs] and task.labels[split].dtype == torch.int64
-    assert list(task.inputs["test"][1:3]) == ["a\nphoto", "yes and no"] and task.inputs["test"][-1] == "cat"
+        assert (
+            task.labels[split].tolist() == [label for label, _ in pairs]
+            and task.labels[split].dtype == torch.int64
+        )
+    assert (
+        list(task.inputs["test"][1:3]) == ["a\nphoto", "yes and no"]
+        and task.inputs["test"][-1] == "cat"
+    )
     runs(suite)
 
 
 def test_a_prompt_is_made_of_columns(tmp_path, texts, hub):
-    parquet(tmp_path, {"test": {"premise": ["a dog", "a cat"], "other": ["no", "yes"], "label": [1, 0]}})
+    parquet(
+        tmp_path, {"test": {"premise": ["a dog", "a cat"], "other": ["no", "yes"], "label": [1, 0]}}
+    )
     texts["tasks"]["moods"] |= {"data": "hub:hub", "prompt": "Does '{premise}' mean {{{other}}}?"}
     task = load(tmp_path, texts).task("moods")
     assert list(task.inputs["test"]) == ["Does 'a dog' mean {no}?", "Does 'a cat' mean {yes}?"]
@@ -147,8 +187,10 @@ def test_a_prompt_is_made_of_columns(tmp_path, texts, hub):
 
 def pictures():
     """For each split, images of one size and sorted labels."""
-    return {split: (tiny.images(number, count, size=11)[0], np.sort(tiny.images(number, count)[1]))
-            for number, (split, count) in enumerate(SIZES.items())}
+    return {
+        split: (tiny.images(number, count, size=11)[0], np.sort(tiny.images(number, count)[1]))
+        for number, (split, count) in enumerate(SIZES.items())
+    }
 
 
 def images_as_npz(folder):
@@ -184,13 +226,20 @@ def images_as_parquet(folder):
     import datasets
 
     (folder / "hub").mkdir()
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])})
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    )
     theirs = {"train": "train", "val": "validation", "test": "test", "unlabelled": "extra"}
     for split, (inputs, labels) in pictures().items():
         rows = {"image": [Image.fromarray(image) for image in inputs], "label": labels.tolist()}
-        datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / f"hub/{theirs[split]}.parquet")
-    (folder / "hub/README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files:\n" + "".join(
-        f"  - split: {split}\n    path: {split}.parquet\n" for split in theirs.values()) + "---\n")
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(
+            folder / f"hub/{theirs[split]}.parquet"
+        )
+    (folder / "hub/README.md").write_text(
+        "---\nconfigs:\n- config_name: default\n  data_files:\n"
+        + "".join(f"  - split: {split}\n    path: {split}.parquet\n" for split in theirs.values())
+        + "---\n"
+    )
     return {"data": "hub:hub", "splits": {"val": "validation", "unlabelled": "extra"}}
 
 
@@ -221,7 +270,11 @@ def test_what_is_missing_of_val_and_unlabelled_is_cut_from_train(tmp_path, count
     many(tmp_path, count)
     first, again = (data.read(str(tmp_path / "moods.csv"), CLASSES, {}) for _ in range(2))
     assert {split: len(inputs) for split, (inputs, _) in first.items()} == {
-        "train": count - sum(cut), "val": cut[0], "unlabelled": cut[1], "test": count}
+        "train": count - sum(cut),
+        "val": cut[0],
+        "unlabelled": cut[1],
+        "test": count,
+    }
     together = [text for split in ("train", "val", "unlabelled") for text in first[split][0]]
     assert sorted(together) == sorted(f"train {number}" for number in range(count))
     for split, (inputs, labels) in first.items():
@@ -233,7 +286,11 @@ def test_only_what_is_missing_is_cut_from_train(tmp_path):
     many(tmp_path, 40, ("train", "val", "test"))
     splits = data.read(str(tmp_path / "moods.csv"), CLASSES, {})
     assert {split: len(inputs) for split, (inputs, _) in splits.items()} == {
-        "train": 32, "val": 40, "unlabelled": 8, "test": 40}
+        "train": 32,
+        "val": 40,
+        "unlabelled": 8,
+        "test": 40,
+    }
 
 
 def test_without_train_nothing_is_cut(tmp_path):
@@ -244,10 +301,23 @@ def test_without_train_nothing_is_cut(tmp_path):
 def test_images_are_cut_from_train_with_their_labels(tmp_path):
     inputs, labels = tiny.images(0, 30)
     labels = inputs[:, 0, 0, 0] % 2
-    np.savez(tmp_path / "all.npz", train_inputs=inputs, train_labels=labels, test_inputs=inputs, test_labels=labels)
+    np.savez(
+        tmp_path / "all.npz",
+        train_inputs=inputs,
+        train_labels=labels,
+        test_inputs=inputs,
+        test_labels=labels,
+    )
     splits = data.read(str(tmp_path / "all.npz"), CLASSES, {})
     assert [len(splits[split][0]) for split in ("train", "val", "unlabelled")] == [18, 6, 6]
-    assert len(np.unique(np.concatenate([splits[s][0] for s in ("train", "val", "unlabelled")]), axis=0)) == 30
+    assert (
+        len(
+            np.unique(
+                np.concatenate([splits[s][0] for s in ("train", "val", "unlabelled")]), axis=0
+            )
+        )
+        == 30
+    )
     for found, kept in splits.values():
         assert (found[:, 0, 0, 0] % 2).tolist() == kept.tolist()
 
@@ -268,7 +338,9 @@ def test_pictures_are_opened_only_when_asked_for(tmp_path):
 @torch.no_grad()
 def expert_logits(suite, task):
     inputs = suite.task(task).inputs["test"]
-    return suite.logits(task, suite.backbone.embed(suite.experts[task], inputs, 2), suite.experts[task])
+    return suite.logits(
+        task, suite.backbone.embed(suite.experts[task], inputs, 2), suite.experts[task]
+    )
 
 
 def close(a, b, atol=1e-5):
@@ -281,8 +353,13 @@ def test_open_clip_with_heads_in_a_file(tmp_path):
     heads = states.load(tmp_path / "heads.safetensors")
     for name in ("pets", "birds"):
         inputs = suite.backbone.prepare(suite.task(name).inputs["test"])
-        embeddings = normalize(suite.backbone.encode(states.load(tmp_path / f"{name}.safetensors"), inputs), dim=-1)
-        close(expert_logits(suite, name), embeddings @ heads[f"{name}.weight"].T + heads[f"{name}.bias"])
+        embeddings = normalize(
+            suite.backbone.encode(states.load(tmp_path / f"{name}.safetensors"), inputs), dim=-1
+        )
+        close(
+            expert_logits(suite, name),
+            embeddings @ heads[f"{name}.weight"].T + heads[f"{name}.bias"],
+        )
     runs(suite)
 
 
@@ -292,8 +369,13 @@ def test_a_file_may_hold_one_head_and_no_bias(tmp_path):
     content["tasks"]["pets"]["head"] = "one.safetensors"
     suite = load(tmp_path, content)
     head = suite.task("pets").head
-    assert torch.equal(head["weight"], torch.ones(2, 6)) and torch.equal(head["bias"], torch.zeros(2))
-    assert torch.equal(suite.task("birds").head["weight"], states.load(tmp_path / "heads.safetensors")["birds.weight"])
+    assert torch.equal(head["weight"], torch.ones(2, 6)) and torch.equal(
+        head["bias"], torch.zeros(2)
+    )
+    assert torch.equal(
+        suite.task("birds").head["weight"],
+        states.load(tmp_path / "heads.safetensors")["birds.weight"],
+    )
 
 
 def test_open_clip_with_heads_in_the_experts(tmp_path):
@@ -304,7 +386,9 @@ def test_open_clip_with_heads_in_the_experts(tmp_path):
         states.save(expert | head, tmp_path / f"{name}.safetensors")
     suite = load(tmp_path, content | {"head": "expert"})
     assert torch.equal(suite.task("birds").head["weight"], torch.full((3, 6), 3.0))
-    assert all(torch.equal(suite.experts["birds"][key], value) for key, value in tiny.vit(7).items())
+    assert all(
+        torch.equal(suite.experts["birds"][key], value) for key, value in tiny.vit(7).items()
+    )
     runs(suite)
 
 
@@ -314,11 +398,18 @@ def test_open_clip_with_zero_shot_heads(tmp_path):
 
     content = tiny.vit_suite(tmp_path)
     model = tiny.pair(tmp_path)
-    content |= {"base": "pair.safetensors", "head": "zero-shot", "templates": ["a {}."],
-                "backbone": {"kind": "open_clip", "model": "tiny-pair"}}
+    content |= {
+        "base": "pair.safetensors",
+        "head": "zero-shot",
+        "templates": ["a {}."],
+        "backbone": {"kind": "open_clip", "model": "tiny-pair"},
+    }
     for task in content["tasks"].values():
         expert = tiny.shaken(open_clip.create_model("tiny-pair"), seed=5).visual
-        states.save({f"visual.{key}": value for key, value in expert.state_dict().items()}, tmp_path / task["expert"])
+        states.save(
+            {f"visual.{key}": value for key, value in expert.state_dict().items()},
+            tmp_path / task["expert"],
+        )
     suite = load(tmp_path, content)
     model.visual = expert
     pixels = suite.backbone.prepare(suite.task("pets").inputs["test"])["pixels"]
@@ -334,11 +425,24 @@ def test_clip_with_zero_shot_heads(tmp_path):
     model = tiny.clip(tmp_path / "clip")
     tiny.clip_vision(tmp_path / "expert", model.config.vision_config, max_shard_size="4KB")
     images_as_npz(tmp_path)
-    suite = load(tmp_path, {
-        "name": "own", "base": "clip", "head": "zero-shot", "templates": ["unused {}"],
-        "backbone": {"kind": "clip", "model": "clip"},
-        "tasks": {"pets": {
-            "expert": "expert", "data": "images.npz", "classes": ["cat", "dog"], "templates": ["a {}"]}}})
+    suite = load(
+        tmp_path,
+        {
+            "name": "own",
+            "base": "clip",
+            "head": "zero-shot",
+            "templates": ["unused {}"],
+            "backbone": {"kind": "clip", "model": "clip"},
+            "tasks": {
+                "pets": {
+                    "expert": "expert",
+                    "data": "images.npz",
+                    "classes": ["cat", "dog"],
+                    "templates": ["a {}"],
+                }
+            },
+        },
+    )
     whole = CLIPModel.from_pretrained(tmp_path / "clip").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "clip")
     expert = type(whole.vision_model).from_pretrained(tmp_path / "expert")
@@ -368,9 +472,18 @@ def test_t5_with_words_for_heads(tmp_path, tied):
     tiny.t5(tmp_path / "base", seed=0, tied=tied)
     tiny.t5(tmp_path / "expert", seed=1, tied=tied)
     as_csv_gz(tmp_path)
-    suite = load(tmp_path, {
-        "name": "own", "base": "base", "head": "words", "backbone": {"kind": "t5", "model": "base", "max_length": 8},
-        "tasks": {"moods": {"expert": "expert", "data": "moods.csv.gz", "classes": ["yes", "no"]}}})
+    suite = load(
+        tmp_path,
+        {
+            "name": "own",
+            "base": "base",
+            "head": "words",
+            "backbone": {"kind": "t5", "model": "base", "max_length": 8},
+            "tasks": {
+                "moods": {"expert": "expert", "data": "moods.csv.gz", "classes": ["yes", "no"]}
+            },
+        },
+    )
     assert suite.task("moods").head is None
     model = T5ForConditionalGeneration.from_pretrained(tmp_path / "expert").eval()
     tokens = suite.backbone.prepare(suite.task("moods").inputs["test"])
@@ -387,8 +500,13 @@ def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-CHANGE = {"matrix": random(6, 20) * torch.logspace(-6, 3, 6)[:, None], "conv": random(4, 3, 2, 2), "bias": random(7),
-          "zeros": torch.zeros(3, 4), "scalar": torch.tensor(0.3)}
+CHANGE = {
+    "matrix": random(6, 20) * torch.logspace(-6, 3, 6)[:, None],
+    "conv": random(4, 3, 2, 2),
+    "bias": random(7),
+    "zeros": torch.zeros(3, 4),
+    "scalar": torch.tensor(0.3),
+}
 
 
 def test_packed_entries_are_off_by_half_a_step_of_their_row():
@@ -409,8 +527,9 @@ def test_packed_entries_are_off_by_half_a_step_of_their_row():
 def test_a_packed_matrix_of_low_rank_is_the_best_one_of_that_rank(shape):
     value, rank = random(*shape), 5
     stored = packing.pack({"w": value}, rank)
-    assert sum(tensor.numel() for name, tensor in stored.items() if name.endswith("int8")) == rank * sum(
-        value.flatten(1).shape)
+    assert sum(
+        tensor.numel() for name, tensor in stored.items() if name.endswith("int8")
+    ) == rank * sum(value.flatten(1).shape)
     found = packing.unpack(stored, {"w": value})["w"].flatten(1)
     u, s, vh = np.linalg.svd(value.flatten(1).double().numpy(), full_matrices=False)
     best = torch.from_numpy((u[:, :rank] * s[:rank]) @ vh[:rank]).float()
@@ -426,12 +545,25 @@ def test_a_matrix_of_no_more_than_the_rank_is_stored_whole():
     assert ((found - small).abs().amax(1) <= 1.0001 * small.abs().amax(1) / 254).all()
 
 
-@pytest.mark.parametrize("stored, message", [
-    ({"other|half": torch.ones(2)}, "the change of other, with 2 entries, fits no tensor of the base"),
-    ({"w|half": torch.ones(1)}, "the change of w, with 1 entries, fits no tensor of the base"),
-    (packing.pack({"w": torch.ones(2, 3)}), "the change of w, with 6 entries, fits no tensor of the base"),
-    (packing.pack({"w": random(9, 9)}, 2), "the change of w, with 81 entries, fits no tensor of the base")],
-    ids=["unknown", "vector", "matrix", "low rank"])
+@pytest.mark.parametrize(
+    "stored, message",
+    [
+        (
+            {"other|half": torch.ones(2)},
+            "the change of other, with 2 entries, fits no tensor of the base",
+        ),
+        ({"w|half": torch.ones(1)}, "the change of w, with 1 entries, fits no tensor of the base"),
+        (
+            packing.pack({"w": torch.ones(2, 3)}),
+            "the change of w, with 6 entries, fits no tensor of the base",
+        ),
+        (
+            packing.pack({"w": random(9, 9)}, 2),
+            "the change of w, with 81 entries, fits no tensor of the base",
+        ),
+    ],
+    ids=["unknown", "vector", "matrix", "low rank"],
+)
 def test_a_packed_change_that_fits_nothing_is_refused(stored, message):
     with pytest.raises(ValueError, match=message):
         packing.unpack(stored, {"w": torch.zeros(2, 2)})
@@ -445,7 +577,9 @@ def packed(folder, rank=None, damage=lambda stored: None):
         change = states.task_vector(tiny.vit(0), states.load(folder / task.pop("expert")))
         del change["proj"]
         stored |= {f"{name}/{key}": value for key, value in packing.pack(change, rank).items()}
-        stored |= {f"{name}/head.{part}": heads[f"{name}.{part}"].half() for part in ("weight", "bias")}
+        stored |= {
+            f"{name}/head.{part}": heads[f"{name}.{part}"].half() for part in ("weight", "bias")
+        }
     damage(stored)
     states.save(stored, folder / "experts.safetensors")
     return content | {"experts": "experts.safetensors", "head": "expert"}
@@ -478,7 +612,10 @@ def test_a_suite_that_extends_another_has_its_files_tasks_and_name(tmp_path):
     first, second = suites.load_suite(str(tmp_path / "first")), moved(tmp_path)
     assert second.name == "tiny" and list(second.tasks) == list(first.tasks)
     for name in first.tasks:
-        assert all(torch.equal(second.experts[name][key], value) for key, value in first.experts[name].items())
+        assert all(
+            torch.equal(second.experts[name][key], value)
+            for key, value in first.experts[name].items()
+        )
         assert np.array_equal(second.task(name).inputs["test"], first.task(name).inputs["test"])
     runs(second)
 
@@ -491,10 +628,17 @@ def test_folders_beside_the_other_manifest_are_found_too(tmp_path, texts, hub):
     images_as_folders(first)
     images_as_parquet(first)
     task = {"expert": "hub:expert", "data": "images", "classes": ["cat", "dog"]}
-    tiny.write_manifest(first, {
-        "name": "own", "base": "model", "head": "zero-shot", "templates": ["a {}"],
-        "backbone": {"kind": "clip", "model": "model"},
-        "tasks": {"pets": task, "more": task | {"data": "hub:hub"}}})
+    tiny.write_manifest(
+        first,
+        {
+            "name": "own",
+            "base": "model",
+            "head": "zero-shot",
+            "templates": ["a {}"],
+            "backbone": {"kind": "clip", "model": "model"},
+            "tasks": {"pets": task, "more": task | {"data": "hub:hub"}},
+        },
+    )
     suite = moved(tmp_path)
     assert [len(suite.task(name).inputs["test"]) for name in ("pets", "more")] == [5, 5]
     runs(suite)
@@ -502,14 +646,22 @@ def test_folders_beside_the_other_manifest_are_found_too(tmp_path, texts, hub):
 
 def test_only_the_tasks_that_are_named_are_taken_and_what_is_said_of_them_is_replaced(tmp_path):
     content = tiny.vit_suite(tmp_path / "first")
-    content["out_of_domain"] = {"far": {"data": "pets.npz", "classes": ["x", "y"], "head": "far.safetensors"}}
+    content["out_of_domain"] = {
+        "far": {"data": "pets.npz", "classes": ["x", "y"], "head": "far.safetensors"}
+    }
     states.save({"head.weight": torch.ones(2, 6)}, tmp_path / "first/far.safetensors")
     tiny.write_manifest(tmp_path / "first", content)
     tiny.write_manifest(tmp_path / "second", {})
     states.save(tiny.vit(9), tmp_path / "second/mine.safetensors")
     suite = moved(tmp_path, name="mine", tasks={"birds": {"expert": "mine.safetensors"}})
-    assert suite.name == "mine" and list(suite.tasks) == ["birds"] and list(suite.out_of_domain) == ["far"]
-    assert all(torch.equal(suite.experts["birds"][key], value) for key, value in tiny.vit(9).items())
+    assert (
+        suite.name == "mine"
+        and list(suite.tasks) == ["birds"]
+        and list(suite.out_of_domain) == ["far"]
+    )
+    assert all(
+        torch.equal(suite.experts["birds"][key], value) for key, value in tiny.vit(9).items()
+    )
     assert suite.task("birds").classes == ("owl", "crow", "wren")
     whole = moved(tmp_path, name="mine", tasks={"birds": {}})
     assert torch.equal(whole.experts["birds"]["proj"], tiny.vit(2)["proj"])
@@ -528,7 +680,9 @@ def test_packed_experts_may_be_replaced_by_files_and_files_by_packed_ones(tmp_pa
 
 def test_hashes_of_the_other_manifest_are_still_checked(tmp_path):
     content = tiny.vit_suite(tmp_path / "first")
-    good = {f"{name}.npz": suites.sha256(tmp_path / f"first/{name}.npz") for name in ("pets", "birds")}
+    good = {
+        f"{name}.npz": suites.sha256(tmp_path / f"first/{name}.npz") for name in ("pets", "birds")
+    }
     tiny.write_manifest(tmp_path / "first", content | {"sha256": good})
     moved(tmp_path)
     mine = {"../first/heads.safetensors": suites.sha256(tmp_path / "first/heads.safetensors")}
@@ -544,12 +698,23 @@ def test_a_bundled_suite_is_extended_by_its_name(tmp_path):
     tiny.clip(tmp_path / "expert", seed=1)
     inputs, labels = tiny.images(0, 12, size=16, classes=10)
     np.savez(tmp_path / "digits.npz", test_inputs=inputs, test_labels=labels)
-    suite = load(tmp_path, {
-        "name": "mine", "extends": "clip-vit-b-32", "base": "model", "backbone": {"kind": "clip", "model": "model"},
-        "tasks": {"mnist": {"expert": "expert", "data": "digits.npz"}}})
+    suite = load(
+        tmp_path,
+        {
+            "name": "mine",
+            "extends": "clip-vit-b-32",
+            "base": "model",
+            "backbone": {"kind": "clip", "model": "model"},
+            "tasks": {"mnist": {"expert": "expert", "data": "digits.npz"}},
+        },
+    )
     assert list(suite.tasks) == ["mnist"] and suite.task("mnist").classes == tuple("0123456789")
-    close(suite.task("mnist").head["weight"], suite.backbone.text_head(
-        str(tmp_path / "model"), list("0123456789"), ['a photo of the number: "{}".'])["weight"])
+    close(
+        suite.task("mnist").head["weight"],
+        suite.backbone.text_head(
+            str(tmp_path / "model"), list("0123456789"), ['a photo of the number: "{}".']
+        )["weight"],
+    )
     runs(suite)
 
 
@@ -557,9 +722,15 @@ def test_tasks_out_of_domain_have_heads_and_data_but_no_expert(tmp_path):
     content = tiny.vit_suite(tmp_path)
     heads = states.load(tmp_path / "heads.safetensors")
     states.save(heads | {"far.weight": torch.ones(2, 6)}, tmp_path / "heads.safetensors")
-    suite = load(tmp_path, content | {"out_of_domain": {"far": {"data": "pets.npz", "classes": ["x", "y"]}}})
-    assert list(suite.tasks) == list(suite.experts) == ["pets", "birds"] and list(suite.out_of_domain) == ["far"]
-    assert suite.task("far").classes == ("x", "y") and torch.equal(suite.task("far").head["weight"], torch.ones(2, 6))
+    suite = load(
+        tmp_path, content | {"out_of_domain": {"far": {"data": "pets.npz", "classes": ["x", "y"]}}}
+    )
+    assert list(suite.tasks) == list(suite.experts) == ["pets", "birds"] and list(
+        suite.out_of_domain
+    ) == ["far"]
+    assert suite.task("far").classes == ("x", "y") and torch.equal(
+        suite.task("far").head["weight"], torch.ones(2, 6)
+    )
     with pytest.raises(ValueError, match="task is 'near'; allowed: pets, birds, far"):
         suite.task("near")
     runs(suite)
@@ -579,13 +750,21 @@ def test_an_unknown_suite_is_refused_with_those_there_are(name):
     with pytest.raises(ValueError) as caught:
         suites.load_suite(name)
     known = ", ".join(suites.available())
-    assert str(caught.value) == f"suite is {name!r}; allowed: {known}, or a folder with a suite.toml"
+    assert (
+        str(caught.value) == f"suite is {name!r}; allowed: {known}, or a folder with a suite.toml"
+    )
     assert "clip-vit-b-32" in suites.available()
 
 
-@pytest.mark.parametrize("text, message", [
-    (b"name = 'x'\n[tasks\n", "at line 2"), (b"name = ", "Invalid value"), (b"name = '\xff'", "utf-8")],
-    ids=["table", "value", "letters"])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (b"name = 'x'\n[tasks\n", "at line 2"),
+        (b"name = ", "Invalid value"),
+        (b"name = '\xff'", "utf-8"),
+    ],
+    ids=["table", "value", "letters"],
+)
 def test_a_syntax_error_is_shown_with_its_line(tmp_path, text, message):
     (tmp_path / "suite.toml").write_bytes(text)
     with pytest.raises(ValueError, match=f"suite.toml is not valid TOML: .*{message}"):
@@ -604,39 +783,158 @@ def changed(content, where, value):
 
 
 NUMBERED = {  # The text by which the line is found, and what is said of it.
-    "misspelt in a task": ("tasks.birds.clases", ["x"], '"clases"', "unknown field 'clases' in [tasks.birds]; "
-                           "did you mean 'classes'? allowed: expert, classes, head,"),
-    "misspelt at the top": ("bsae", "x", '"bsae"', "unknown field 'bsae' in the top level; did you mean 'base'?"),
-    "misspelt in the backbone": ("backbone.maen", [0, 0, 0], '"maen"', "unknown field 'maen' in [backbone]; "
-                                 "did you mean 'mean'? allowed: kind, model, pretrained, architecture"),
-    "unlike any": ("tasks.pets.zzz", 1, '"zzz"', "unknown field 'zzz' in [tasks.pets]; allowed: expert"),
-    "missing in a task": ("tasks.birds.classes", None, '"birds"', "[tasks.birds] lacks the field 'classes'"),
+    "misspelt in a task": (
+        "tasks.birds.clases",
+        ["x"],
+        '"clases"',
+        "unknown field 'clases' in [tasks.birds]; "
+        "did you mean 'classes'? allowed: expert, classes, head,",
+    ),
+    "misspelt at the top": (
+        "bsae",
+        "x",
+        '"bsae"',
+        "unknown field 'bsae' in the top level; did you mean 'base'?",
+    ),
+    "misspelt in the backbone": (
+        "backbone.maen",
+        [0, 0, 0],
+        '"maen"',
+        "unknown field 'maen' in [backbone]; "
+        "did you mean 'mean'? allowed: kind, model, pretrained, architecture",
+    ),
+    "unlike any": (
+        "tasks.pets.zzz",
+        1,
+        '"zzz"',
+        "unknown field 'zzz' in [tasks.pets]; allowed: expert",
+    ),
+    "missing in a task": (
+        "tasks.birds.classes",
+        None,
+        '"birds"',
+        "[tasks.birds] lacks the field 'classes'",
+    ),
     "missing data": ("tasks.pets.data", None, '"pets"]', "[tasks.pets] lacks the field 'data'"),
-    "missing expert": ("tasks.pets.expert", None, '"pets"]', "[tasks.pets] lacks the field 'expert'"),
-    "missing kind": ("backbone.kind", None, '["backbone"]', "[backbone] kind is None; allowed: open_clip, "),
-    "unknown kind": ("backbone.kind", "gpt", '"kind"', "[backbone] kind is 'gpt'; allowed: open_clip, clip, bert, t5"),
+    "missing expert": (
+        "tasks.pets.expert",
+        None,
+        '"pets"]',
+        "[tasks.pets] lacks the field 'expert'",
+    ),
+    "missing kind": (
+        "backbone.kind",
+        None,
+        '["backbone"]',
+        "[backbone] kind is None; allowed: open_clip, ",
+    ),
+    "unknown kind": (
+        "backbone.kind",
+        "gpt",
+        '"kind"',
+        "[backbone] kind is 'gpt'; allowed: open_clip, clip, bert, t5",
+    ),
     "two kinds": ("backbone.kind", ["bert"], '"kind"', "[backbone] kind is ['bert']; allowed: "),
-    "no model": ("backbone.architecture", None, '["backbone"]', "[backbone] lacks the field 'model'"),
-    "classes as text": ("tasks.pets.classes", "cat, dog", '"classes"', "classes in [tasks.pets] must be a list of "
-                        "texts, got 'cat, dog'"),
-    "classes as numbers": ("tasks.pets.classes", [0, 1], '"classes"', "classes in [tasks.pets] must be a list"),
-    "one class": ("tasks.pets.classes", ["cat"], '"classes"', "[tasks.pets] classes must be two or more"),
-    "twice": ("tasks.pets.classes", ["cat", "cat"], '"classes"', "[tasks.pets] classes must be two or more different"),
-    "mean": ("backbone.mean", [0.5], '"mean"', "mean in [backbone] must be a list of 3 numbers, got [0.5]"),
+    "no model": (
+        "backbone.architecture",
+        None,
+        '["backbone"]',
+        "[backbone] lacks the field 'model'",
+    ),
+    "classes as text": (
+        "tasks.pets.classes",
+        "cat, dog",
+        '"classes"',
+        "classes in [tasks.pets] must be a list of texts, got 'cat, dog'",
+    ),
+    "classes as numbers": (
+        "tasks.pets.classes",
+        [0, 1],
+        '"classes"',
+        "classes in [tasks.pets] must be a list",
+    ),
+    "one class": (
+        "tasks.pets.classes",
+        ["cat"],
+        '"classes"',
+        "[tasks.pets] classes must be two or more",
+    ),
+    "twice": (
+        "tasks.pets.classes",
+        ["cat", "cat"],
+        '"classes"',
+        "[tasks.pets] classes must be two or more different",
+    ),
+    "mean": (
+        "backbone.mean",
+        [0.5],
+        '"mean"',
+        "mean in [backbone] must be a list of 3 numbers, got [0.5]",
+    ),
     "seed": ("seed", True, '"seed"', "seed in the top level must be a whole number, got True"),
     "base": ("base", 3, '"base"', "base in the top level must be a text, got 3"),
     "tasks": ("tasks", "all", '"tasks"', "tasks in the top level must be a table, got 'all'"),
     "no tasks": ("tasks", {}, '["tasks"]', "[tasks] names no task"),
-    "splits": ("tasks.pets.splits", {"tets": "val"}, '"pets"]', "[tasks.pets] splits has 'tets'; allowed: train,"),
-    "unknown head": ("head", "zeroshot", '"head"', "head is 'zeroshot'; allowed for [tasks.pets]: a wei"),
-    "head of a task": ("tasks.birds.head", "word", '"head" = "word"', "head is 'word'; allowed for [tasks.birds]: "),
-    "no text tower": ("head", "zero-shot", '"head"', "head is 'zero-shot'; allowed for [tasks.pets]: a weights file ("),
-    "no words": ("head", "words", '"head"', "head is 'words'; allowed for [tasks.pets]: a weights file ("),
-    "no head": ("head", None, '"pets"]', "[tasks.pets] has no head, and the suite gives none; allowed: a "),
-    "expert twice": ("experts", "pets.safetensors", '"expert"', "[tasks.pets] has an expert, but experts = "),
-    "weights of no model": ("base", "open_clip:openai", '"base"', "base = 'open_clip:openai' needs a [backb"),
-    "no other suite": ("extends", "mini9", '"extends"', "extends names no other suite and no other manifest: 'mini9'"),
-    "itself": ("extends", "suite.toml", '"extends"', "extends names no other suite and no other manifest: 'suite"),
+    "splits": (
+        "tasks.pets.splits",
+        {"tets": "val"},
+        '"pets"]',
+        "[tasks.pets] splits has 'tets'; allowed: train,",
+    ),
+    "unknown head": (
+        "head",
+        "zeroshot",
+        '"head"',
+        "head is 'zeroshot'; allowed for [tasks.pets]: a wei",
+    ),
+    "head of a task": (
+        "tasks.birds.head",
+        "word",
+        '"head" = "word"',
+        "head is 'word'; allowed for [tasks.birds]: ",
+    ),
+    "no text tower": (
+        "head",
+        "zero-shot",
+        '"head"',
+        "head is 'zero-shot'; allowed for [tasks.pets]: a weights file (",
+    ),
+    "no words": (
+        "head",
+        "words",
+        '"head"',
+        "head is 'words'; allowed for [tasks.pets]: a weights file (",
+    ),
+    "no head": (
+        "head",
+        None,
+        '"pets"]',
+        "[tasks.pets] has no head, and the suite gives none; allowed: a ",
+    ),
+    "expert twice": (
+        "experts",
+        "pets.safetensors",
+        '"expert"',
+        "[tasks.pets] has an expert, but experts = ",
+    ),
+    "weights of no model": (
+        "base",
+        "open_clip:openai",
+        '"base"',
+        "base = 'open_clip:openai' needs a [backb",
+    ),
+    "no other suite": (
+        "extends",
+        "mini9",
+        '"extends"',
+        "extends names no other suite and no other manifest: 'mini9'",
+    ),
+    "itself": (
+        "extends",
+        "suite.toml",
+        '"extends"',
+        "extends names no other suite and no other manifest: 'suite",
+    ),
 }
 
 
@@ -654,7 +952,10 @@ def test_a_wrong_field_is_named_with_its_line(tmp_path, where, value, found_by, 
 def test_a_field_that_is_missing_at_the_top_is_named(tmp_path, field):
     content = tiny.vit_suite(tmp_path)
     del content[field]
-    assert refused(tmp_path, content) == f"{tmp_path / 'suite.toml'}: the top level lacks the field {field!r}"
+    assert (
+        refused(tmp_path, content)
+        == f"{tmp_path / 'suite.toml'}: the top level lacks the field {field!r}"
+    )
 
 
 def test_an_inline_table_has_its_line_too(tmp_path):
@@ -667,75 +968,152 @@ backbone = { kind = "bert", model = "x", poolin = "mean" }
 pets = { expert = "pets.safetensors", data = "pets.npz", classes = ["cat", "dog"] }
 """
     (tmp_path / "suite.toml").write_text(text)
-    with pytest.raises(ValueError, match="line 4: unknown field 'poolin' in .backbone.; did you mean 'pooling'"):
+    with pytest.raises(
+        ValueError, match="line 4: unknown field 'poolin' in .backbone.; did you mean 'pooling'"
+    ):
         suites.load_suite(str(tmp_path))
 
 
 @pytest.mark.parametrize("templates", [None, [], ["a photo"]], ids=str)
 def test_zero_shot_heads_need_templates_with_a_place_for_the_class(tmp_path, templates):
-    content = tiny.vit_suite(tmp_path) | {"head": "zero-shot", "backbone": {"kind": "clip", "model": "hub:no/matter"}}
+    content = tiny.vit_suite(tmp_path) | {
+        "head": "zero-shot",
+        "backbone": {"kind": "clip", "model": "hub:no/matter"},
+    }
     if templates is not None:
         content["templates"] = templates
-    assert "[tasks.pets] has a zero-shot head, so it needs templates, each with {}" in refused(tmp_path, content)
+    assert "[tasks.pets] has a zero-shot head, so it needs templates, each with {}" in refused(
+        tmp_path, content
+    )
 
 
 def arrays(**changes):
     """A damage: the data file of `pets` with arrays replaced, or removed where they are None."""
+
     def damage(folder):
         with np.load(folder / "pets.npz") as file:
             content = dict(file) | changes
-        np.savez(folder / "pets.npz", **{name: value for name, value in content.items() if value is not None})
+        np.savez(
+            folder / "pets.npz",
+            **{name: value for name, value in content.items() if value is not None},
+        )
+
     return damage
 
 
 def weights(file, name, value):
     def damage(folder):
         state = states.load(folder / file) | {name: value}
-        states.save({key: tensor for key, tensor in state.items() if tensor is not None}, folder / file)
+        states.save(
+            {key: tensor for key, tensor in state.items() if tensor is not None}, folder / file
+        )
+
     return damage
 
 
 def bytes_of(file, change):
     def damage(folder):
         (folder / file).write_bytes(change((folder / file).read_bytes()))
+
     return damage
 
 
 NAN = torch.full((16,), float("nan"))
 DAMAGED = {
-    "labels out of range": (arrays(test_labels=np.full(12, 2)), "pets.npz, test: labels run from 2 to 2, but "),
-    "labels below 0": (arrays(val_labels=np.full(5, -1)), "pets.npz, val: labels run from -1 to -1, but "),
-    "unknown labels": (arrays(test_labels=np.array(["cat", "cow"] * 6)),
-                       "pets.npz, test: the labels 'cow' are neither whole numbers nor among the 2 classes cat, dog"),
-    "labels between": (arrays(test_labels=np.full(12, 0.5)), "pets.npz, test: the labels 0.5 are neither "),
-    "rows of labels": (arrays(test_labels=np.zeros((12, 2), int)), "pets.npz, test: the labels .0, 0. are "),
-    "objects": (arrays(test_labels=np.array([None] * 12)), "pets.npz is not a readable .npz of plain arrays: Ob"),
-    "too few labels": (arrays(test_labels=np.zeros(5, int)), "pets.npz: 12 test_inputs, but 5 test_labels"),
+    "labels out of range": (
+        arrays(test_labels=np.full(12, 2)),
+        "pets.npz, test: labels run from 2 to 2, but ",
+    ),
+    "labels below 0": (
+        arrays(val_labels=np.full(5, -1)),
+        "pets.npz, val: labels run from -1 to -1, but ",
+    ),
+    "unknown labels": (
+        arrays(test_labels=np.array(["cat", "cow"] * 6)),
+        "pets.npz, test: the labels 'cow' are neither whole numbers nor among the 2 classes cat, dog",
+    ),
+    "labels between": (
+        arrays(test_labels=np.full(12, 0.5)),
+        "pets.npz, test: the labels 0.5 are neither ",
+    ),
+    "rows of labels": (
+        arrays(test_labels=np.zeros((12, 2), int)),
+        "pets.npz, test: the labels .0, 0. are ",
+    ),
+    "objects": (
+        arrays(test_labels=np.array([None] * 12)),
+        "pets.npz is not a readable .npz of plain arrays: Ob",
+    ),
+    "too few labels": (
+        arrays(test_labels=np.zeros(5, int)),
+        "pets.npz: 12 test_inputs, but 5 test_labels",
+    ),
     "no labels": (arrays(test_labels=None), "pets.npz: no array test_labels beside test_inputs"),
-    "no test split": (arrays(test_labels=None, test_inputs=None),
-                      "pets.npz has no test split, or an empty one; its splits: train, val, unlabelled"),
-    "empty test split": (arrays(test_labels=np.zeros(0, int), test_inputs=np.zeros((0, 8, 8, 3), np.uint8)),
-                         "pets.npz has no test split, or an empty one; its splits: train, val, unlabelled, test"),
-    "images of floats": (arrays(test_inputs=np.zeros((12, 8, 8, 3))),
-                         "suite.toml: .pets. the backbone cannot take the inputs of pets.npz: .* this one is float64"),
-    "sentences": (arrays(test_inputs=np.array(["a cat"] * 12)), ".pets. the backbone cannot take the inputs of pets"),
-    "cut data": (bytes_of("pets.npz", lambda content: content[:-30]), "pets.npz is not a readable .npz"),
+    "no test split": (
+        arrays(test_labels=None, test_inputs=None),
+        "pets.npz has no test split, or an empty one; its splits: train, val, unlabelled",
+    ),
+    "empty test split": (
+        arrays(test_labels=np.zeros(0, int), test_inputs=np.zeros((0, 8, 8, 3), np.uint8)),
+        "pets.npz has no test split, or an empty one; its splits: train, val, unlabelled, test",
+    ),
+    "images of floats": (
+        arrays(test_inputs=np.zeros((12, 8, 8, 3))),
+        "suite.toml: .pets. the backbone cannot take the inputs of pets.npz: .* this one is float64",
+    ),
+    "sentences": (
+        arrays(test_inputs=np.array(["a cat"] * 12)),
+        ".pets. the backbone cannot take the inputs of pets",
+    ),
+    "cut data": (
+        bytes_of("pets.npz", lambda content: content[:-30]),
+        "pets.npz is not a readable .npz",
+    ),
     "no data": (bytes_of("pets.npz", lambda content: b""), "pets.npz is not a readable .npz"),
-    "other data": (bytes_of("pets.npz", lambda content: b"hello"), "pets.npz is not a readable .npz"),
-    "NaN in an expert": (weights("birds.safetensors", "class_embedding", NAN),
-                         "these models cannot be merged:\n  class_embedding: birds holds NaN or infinity"),
-    "NaN in the base": (weights("base.safetensors", "class_embedding", NAN), "class_embedding: base holds NaN or"),
-    "NaN in a head": (weights("heads.safetensors", "birds.bias", NAN[:3]), "bias: the head of birds holds NaN or"),
-    "shape of an expert": (weights("birds.safetensors", "class_embedding", torch.zeros(17)),
-                           "birds.safetensors does not fit .*\n  class_embedding has shape .17,., the network has .16"),
-    "part of an expert": (weights("birds.safetensors", "proj", None), "birds.safetensors does not fit .*\n  no proj"),
-    "cut expert": (bytes_of("birds.safetensors", lambda content: content[:-3]), "birds.safetensors is not a readable"),
-    "width of a head": (weights("heads.safetensors", "pets.weight", torch.zeros(2, 5)),
-                        "the head of pets has weight .2, 5. .*; 2 classes and embeddings of width 6 need .2, 6."),
-    "rows of a head": (weights("heads.safetensors", "pets.weight", torch.zeros(3, 6)), "head of pets has weight .3, 6"),
-    "bias of a head": (weights("heads.safetensors", "pets.bias", torch.zeros(3)), "head of pets has .* and bias .3,."),
-    "no such head": (weights("heads.safetensors", "pets.weight", None),
-                     "heads.safetensors holds no head for pets: no pets.weight or head.weight"),
+    "other data": (
+        bytes_of("pets.npz", lambda content: b"hello"),
+        "pets.npz is not a readable .npz",
+    ),
+    "NaN in an expert": (
+        weights("birds.safetensors", "class_embedding", NAN),
+        "these models cannot be merged:\n  class_embedding: birds holds NaN or infinity",
+    ),
+    "NaN in the base": (
+        weights("base.safetensors", "class_embedding", NAN),
+        "class_embedding: base holds NaN or",
+    ),
+    "NaN in a head": (
+        weights("heads.safetensors", "birds.bias", NAN[:3]),
+        "bias: the head of birds holds NaN or",
+    ),
+    "shape of an expert": (
+        weights("birds.safetensors", "class_embedding", torch.zeros(17)),
+        "birds.safetensors does not fit .*\n  class_embedding has shape .17,., the network has .16",
+    ),
+    "part of an expert": (
+        weights("birds.safetensors", "proj", None),
+        "birds.safetensors does not fit .*\n  no proj",
+    ),
+    "cut expert": (
+        bytes_of("birds.safetensors", lambda content: content[:-3]),
+        "birds.safetensors is not a readable",
+    ),
+    "width of a head": (
+        weights("heads.safetensors", "pets.weight", torch.zeros(2, 5)),
+        "the head of pets has weight .2, 5. .*; 2 classes and embeddings of width 6 need .2, 6.",
+    ),
+    "rows of a head": (
+        weights("heads.safetensors", "pets.weight", torch.zeros(3, 6)),
+        "head of pets has weight .3, 6",
+    ),
+    "bias of a head": (
+        weights("heads.safetensors", "pets.bias", torch.zeros(3)),
+        "head of pets has .* and bias .3,.",
+    ),
+    "no such head": (
+        weights("heads.safetensors", "pets.weight", None),
+        "heads.safetensors holds no head for pets: no pets.weight or head.weight",
+    ),
 }
 
 
@@ -750,16 +1128,21 @@ def test_a_damaged_file_is_named_with_what_is_wrong(tmp_path, damage, message):
 def test_classes_unlike_the_head_are_refused(tmp_path, classes):
     content = tiny.vit_suite(tmp_path)
     content["tasks"]["pets"]["classes"] = classes
-    assert f"the head of pets has weight (2, 6) and bias (2,); {len(classes)} classes" in refused(tmp_path, content)
+    assert f"the head of pets has weight (2, 6) and bias (2,); {len(classes)} classes" in refused(
+        tmp_path, content
+    )
 
 
 def test_an_expert_without_a_head_is_named(tmp_path):
     content = tiny.vit_suite(tmp_path) | {"head": "expert"}
     assert refused(tmp_path, content) == (
-        "the expert's checkpoint holds no head for pets: no classifier.weight or head.weight")
+        "the expert's checkpoint holds no head for pets: no classifier.weight or head.weight"
+    )
 
 
-@pytest.mark.parametrize("file", ["base.safetensors", "pets.safetensors", "heads.safetensors", "birds.npz"])
+@pytest.mark.parametrize(
+    "file", ["base.safetensors", "pets.safetensors", "heads.safetensors", "birds.npz"]
+)
 def test_a_missing_file_is_named_before_anything_is_read_or_fetched(tmp_path, monkeypatch, file):
     content = tiny.vit_suite(tmp_path)
     (tmp_path / file).unlink()
@@ -768,7 +1151,8 @@ def test_a_missing_file_is_named_before_anything_is_read_or_fetched(tmp_path, mo
     if file != "base.safetensors":
         content["base"] = "hub:nobody/nothing"
     assert refused(tmp_path, content, FileNotFoundError) == (
-        f"{tmp_path / 'suite.toml'}: no file or folder at {tmp_path / file}; an id on the Hub starts with hub:")
+        f"{tmp_path / 'suite.toml'}: no file or folder at {tmp_path / file}; an id on the Hub starts with hub:"
+    )
 
 
 def test_a_file_with_another_hash_is_refused(tmp_path):
@@ -776,34 +1160,64 @@ def test_a_file_with_another_hash_is_refused(tmp_path):
     good = {file.name: suites.sha256(file) for file in tmp_path.glob("*.npz")}
     load(tmp_path, content | {"sha256": good})
     (tmp_path / "birds.npz").write_bytes(b"other")
-    assert re.search("birds.npz is not the expected file: its SHA-256 is .*, expected ",
-                     refused(tmp_path, content | {"sha256": good}))
+    assert re.search(
+        "birds.npz is not the expected file: its SHA-256 is .*, expected ",
+        refused(tmp_path, content | {"sha256": good}),
+    )
     (tmp_path / "birds.npz").unlink()
     assert "no file at" in refused(tmp_path, content | {"sha256": good}, FileNotFoundError)
 
 
-@pytest.mark.parametrize("damage, message", [
-    (lambda stored: stored.update({"pets/class_embedding|half": NAN}), "class_embedding: pets holds NaN or infinity"),
-    (lambda stored: stored.update({"pets/other|half": NAN}),
-     "experts.safetensors, pets: the change of other, with 16 entries, fits no tensor of the base"),
-    (lambda stored: [stored.pop(key) for key in list(stored) if key.startswith("birds/")],
-     "experts.safetensors holds no expert for the task birds"),
-    (lambda stored: stored.pop("birds/head.weight"), "the expert's checkpoint holds no head for birds")],
-    ids=["NaN", "unknown", "no expert", "no head"])
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            lambda stored: stored.update({"pets/class_embedding|half": NAN}),
+            "class_embedding: pets holds NaN or infinity",
+        ),
+        (
+            lambda stored: stored.update({"pets/other|half": NAN}),
+            "experts.safetensors, pets: the change of other, with 16 entries, fits no tensor of the base",
+        ),
+        (
+            lambda stored: [stored.pop(key) for key in list(stored) if key.startswith("birds/")],
+            "experts.safetensors holds no expert for the task birds",
+        ),
+        (
+            lambda stored: stored.pop("birds/head.weight"),
+            "the expert's checkpoint holds no head for birds",
+        ),
+    ],
+    ids=["NaN", "unknown", "no expert", "no head"],
+)
 def test_packed_experts_that_do_not_fit_are_named(tmp_path, damage, message):
     assert message in refused(tmp_path, packed(tmp_path, damage=damage))
 
 
 BAD_TABLES = {
-    "no column": ("split,label,words\ntest,sad,a\n", "has no column 'text'; it has split, label, words"),
+    "no column": (
+        "split,label,words\ntest,sad,a\n",
+        "has no column 'text'; it has split, label, words",
+    ),
     "no split": ("label,text\nsad,a\n", "has no column 'split'; it has label, text"),
     "nothing": ("", "has no column 'split'; it has no rows"),
-    "short row": ("split,label,text\ntest,sad,a\ntest,glad\n", "has a row with fewer columns than its header: "),
-    "no test": ("split,label,text\ntrain,sad,a\n", "has no test split, or an empty one; its splits: train"),
-    "unknown label": ("split,label,text\ntest,mad,a\ntest,sad,b\n", "test: the labels 'mad' are neither whole numbers "
-                      "nor among the 2 classes sad, glad"),
+    "short row": (
+        "split,label,text\ntest,sad,a\ntest,glad\n",
+        "has a row with fewer columns than its header: ",
+    ),
+    "no test": (
+        "split,label,text\ntrain,sad,a\n",
+        "has no test split, or an empty one; its splits: train",
+    ),
+    "unknown label": (
+        "split,label,text\ntest,mad,a\ntest,sad,b\n",
+        "test: the labels 'mad' are neither whole numbers nor among the 2 classes sad, glad",
+    ),
     "no picture": ("split,label,image\ntest,sad,a.png\n", "no image at .*a.png"),
-    "letters": ("split,label,text\ntest,sad,caf\u00e9\n".encode("latin-1"), "is not a readable CSV file in UTF-8"),
+    "letters": (
+        "split,label,text\ntest,sad,caf\u00e9\n".encode("latin-1"),
+        "is not a readable CSV file in UTF-8",
+    ),
 }
 
 
@@ -813,8 +1227,11 @@ def test_a_table_that_cannot_be_used_is_refused(tmp_path, texts, text, message):
     assert re.search(message, refused(tmp_path, texts, (ValueError, FileNotFoundError)))
 
 
-@pytest.mark.parametrize("content", [b"hello", gzip.compress(b"split,label,text\ntest,sad,a\n")[:-9]],
-                         ids=["other", "cut"])
+@pytest.mark.parametrize(
+    "content",
+    [b"hello", gzip.compress(b"split,label,text\ntest,sad,a\n")[:-9]],
+    ids=["other", "cut"],
+)
 def test_a_damaged_archive_is_named(tmp_path, texts, content):
     (tmp_path / "moods.csv.gz").write_bytes(content)
     texts["tasks"]["moods"]["data"] = "moods.csv.gz"
@@ -824,7 +1241,9 @@ def test_a_damaged_archive_is_named(tmp_path, texts, content):
 def test_another_format_is_refused_with_those_there_are(tmp_path, texts):
     (tmp_path / "moods.json").touch()
     texts["tasks"]["moods"]["data"] = "moods.json"
-    assert "moods.json is not a data format; allowed: .npz, .csv, .csv.gz, a folder" in refused(tmp_path, texts)
+    assert "moods.json is not a data format; allowed: .npz, .csv, .csv.gz, a folder" in refused(
+        tmp_path, texts
+    )
 
 
 def test_a_folder_of_another_class_is_named(tmp_path):
@@ -833,29 +1252,35 @@ def test_a_folder_of_another_class_is_named(tmp_path):
     assert "the folder 'dog' is not one of the classes cat, cow" in refused(tmp_path, content)
 
 
-def test_without_the_package_datasets_its_installation_is_told_before_anything_is_read(tmp_path, texts, monkeypatch):
+def test_without_the_package_datasets_its_installation_is_told_before_anything_is_read(
+    tmp_path, texts, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "datasets", None)
     monkeypatch.setattr(backbones.texts, "hf_config", None)
     texts["tasks"]["moods"]["data"] = "hub:nobody/nothing"
     assert refused(tmp_path, texts, ImportError) == (
-        "data from the Hugging Face Hub need the package datasets: pip install datasets")
+        "data from the Hugging Face Hub need the package datasets: pip install datasets"
+    )
 
 
 def test_a_data_set_that_cannot_be_read_is_named(tmp_path, texts, hub):
     texts["tasks"]["moods"]["data"] = "hub:hub"
     parquet(tmp_path, {split: columns(split) for split in TEXTS})
     for field, value, message in (
-            ("input", "said", "has no column 'said'; it has label, text"),
-            ("label", "mood", "has no column 'mood'; it has label, text"),
-            ("prompt", "{text} {more}", "has no column 'more'; it has label, text"),
-            ("splits", {"test": "validation"}, "has no test split, or an empty one; its splits: "),
-            ("config", "big", "hub could not be read: BuilderConfig 'big' not found")):
+        ("input", "said", "has no column 'said'; it has label, text"),
+        ("label", "mood", "has no column 'mood'; it has label, text"),
+        ("prompt", "{text} {more}", "has no column 'more'; it has label, text"),
+        ("splits", {"test": "validation"}, "has no test split, or an empty one; its splits: "),
+        ("config", "big", "hub could not be read: BuilderConfig 'big' not found"),
+    ):
         changed_texts = copy.deepcopy(texts)
         changed_texts["tasks"]["moods"][field] = value
         assert message in refused(tmp_path, changed_texts)
 
 
-@pytest.mark.parametrize("damage", [lambda content: b"hello", lambda content: content[:-20]], ids=["other", "cut"])
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"hello", lambda content: content[:-20]], ids=["other", "cut"]
+)
 def test_a_damaged_data_set_is_named(tmp_path, texts, hub, damage):
     texts["tasks"]["moods"]["data"] = "hub:hub"
     parquet(tmp_path, {"test": columns("test")})
@@ -863,21 +1288,29 @@ def test_a_damaged_data_set_is_named(tmp_path, texts, hub, damage):
     assert f"{tmp_path / 'hub'} could not be read: " in refused(tmp_path, texts)
 
 
-@pytest.mark.parametrize("field", ["base", "tasks.moods.expert", "tasks.moods.data", "backbone.model"])
+@pytest.mark.parametrize(
+    "field", ["base", "tasks.moods.expert", "tasks.moods.data", "backbone.model"]
+)
 def test_a_hub_out_of_reach_says_how_to_go_on(tmp_path, texts, monkeypatch, hub, field):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     as_csv(tmp_path)
     changed(texts, field, "hub:nobody/nothing")
     error = refused(tmp_path, texts, FileNotFoundError)
-    assert error.startswith("nobody/nothing is not a local folder, and the Hugging Face Hub gave no copy")
-    assert "With no network, download it elsewhere, copy the folder here, and give its path" in error
+    assert error.startswith(
+        "nobody/nothing is not a local folder, and the Hugging Face Hub gave no copy"
+    )
+    assert (
+        "With no network, download it elsewhere, copy the folder here, and give its path" in error
+    )
 
 
 def test_an_id_without_hub_is_refused_with_how_to_write_it(tmp_path, texts):
     as_csv(tmp_path)
     texts["base"] = "google-bert/bert-base-uncased"
-    assert refused(tmp_path, texts, FileNotFoundError).endswith("bert-base-uncased; an id on the Hub starts with hub:")
+    assert refused(tmp_path, texts, FileNotFoundError).endswith(
+        "bert-base-uncased; an id on the Hub starts with hub:"
+    )
 
 
 def test_bundled_manifests_on_the_hub_are_valid():

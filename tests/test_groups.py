@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mergehelpers import groups, lab, suites, zoo
-from mergehelpers.groups import Group, Workshop
+from mergebook import groups, lab
+from mergebook.groups import Group, Workshop
+from mergehelpers import suites, zoo
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,9 @@ def quick(shop):
 
 
 def tiny(**changes):
-    return Group(**{"network": "vgg5", "task": "fashion", "models": 2, "epochs": 1, "width": 2} | changes)
+    return Group(
+        **{"network": "vgg5", "task": "fashion", "models": 2, "epochs": 1, "width": 2} | changes
+    )
 
 
 def test_a_start_has_never_seen_its_target(shop):
@@ -53,7 +56,10 @@ def test_boards_show_the_digits_that_their_labels_name():
     filled = (cells.max(2) > 0).sum(1)
     assert (y.sum(1).numpy() <= filled).all()  # a digit may be there twice
     images, labels = lab.load_digits().split("test")
-    known = {tuple(((v * 0.3 + 0.13) * 255).round().byte().tolist()): int(k) for v, k in zip(images[0], labels)}
+    known = {
+        tuple(((v * 0.3 + 0.13) * 255).round().byte().tolist()): int(k)
+        for v, k in zip(images[0], labels)
+    }
     assert all(y[0, known[tuple(c)]] == 1 for c in cells[0].tolist() if max(c) > 0)
 
 
@@ -74,7 +80,9 @@ def test_random_starts_and_own_stems_differ_and_one_stem_does_not(quick):
     a, b = firsts(start="random")
     assert not torch.equal(a["0.weight"], b["0.weight"])
     a, b = firsts(network="vit_stem", start="own stem", width=16)
-    assert not torch.equal(a["0.weight"], b["0.weight"]) and torch.equal(a["1.cls_token"], b["1.cls_token"])
+    assert not torch.equal(a["0.weight"], b["0.weight"]) and torch.equal(
+        a["1.cls_token"], b["1.cls_token"]
+    )
     a, b = firsts(network="vit_stem", start="one stem", width=16)
     assert torch.equal(a["0.weight"], b["0.weight"])
 
@@ -89,24 +97,36 @@ def test_training_a_group_again_gives_the_same_models(quick):
 
 def test_a_start_learns_all_classes_of_its_tasks(shop, monkeypatch):
     seen = {}
-    monkeypatch.setattr(zoo, "train", lambda net, state, x, y, **k: seen.update(x=x, y=y, head=state["head.weight"], mixup=k["mixup"]) or state)
+    monkeypatch.setattr(
+        zoo,
+        "train",
+        lambda net, state, x, y, **k: (
+            seen.update(x=x, y=y, head=state["head.weight"], mixup=k["mixup"]) or state
+        ),
+    )
     shop.start("vgg5", ("mnist", "letters"), 0.2, 0, 2)
     assert len(seen["x"]) == 768 and seen["mixup"] == 0.2
     assert set(seen["y"].tolist()) == set(range(36)) and len(seen["head"]) == 36
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"network": "alexnet"}, "network is 'alexnet'; allowed: vgg5"),
-    ({"start": "imagenet"}, "start is 'imagenet'; allowed: shared, mixup"),
-    ({"head": "two"}, "head is 'two'; allowed: own, one"),
-    ({"start": "own stem"}, "vit_stem, and no other, takes own stem or one stem"),
-    ({"network": "vit_stem"}, "vit_stem, and no other, takes own stem or one stem"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network": "alexnet"}, "network is 'alexnet'; allowed: vgg5"),
+        ({"start": "imagenet"}, "start is 'imagenet'; allowed: shared, mixup"),
+        ({"head": "two"}, "head is 'two'; allowed: own, one"),
+        ({"start": "own stem"}, "vit_stem, and no other, takes own stem or one stem"),
+        ({"network": "vit_stem"}, "vit_stem, and no other, takes own stem or one stem"),
+    ],
+)
 def test_unknown_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         tiny(**changes)
 
 
 def test_texts_are_refused():
-    with pytest.raises(ValueError, match="suite text5 has 5 tasks, the first .*; soups need four tasks or more, of images"):
+    with pytest.raises(
+        ValueError,
+        match="suite text5 has 5 tasks, the first .*; soups need four tasks or more, of images",
+    ):
         Workshop(suites.load_suite("text5"))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mergehelpers import lab
+from mergebook import lab
 
 WIDTHS = (196, 8, 6, 10)
 
@@ -47,6 +47,7 @@ def stack():
 
 # ------------------------------------------------------------------------------------------- data
 
+
 def test_there_are_eight_distinct_tasks_of_five_thousand_digits(digits):
     assert digits.inputs.shape == (8, 5000, 196) and digits.inputs.dtype == torch.float64
     assert len(lab.TASKS) == 8
@@ -75,7 +76,9 @@ def test_tasks_show_the_same_image_in_their_own_way(digits):
 
 def test_splits_are_disjoint_and_cover_everything(digits):
     parts = [digits.split(name) for name in ("train", "val", "test")]
-    torch.testing.assert_close(torch.cat([inputs for inputs, _ in parts], 1), digits.inputs, **EXACT)
+    torch.testing.assert_close(
+        torch.cat([inputs for inputs, _ in parts], 1), digits.inputs, **EXACT
+    )
     assert torch.equal(torch.cat([labels for _, labels in parts]), digits.labels)
     rows = [{row.numpy().tobytes() for row in inputs[0]} for inputs, _ in parts]
     assert not rows[0] & rows[1] and not rows[0] & rows[2] and not rows[1] & rows[2]
@@ -91,6 +94,7 @@ def test_the_seed_shuffles_the_digits(digits):
 
 # ----------------------------------------------------------------------------------------- stacks
 
+
 def test_initial_networks_depend_on_their_own_seed_alone():
     together = lab.initial([4, 7, 4], WIDTHS)
     same(lab.take(together, 1), lab.initial([7], WIDTHS), **EXACT)
@@ -102,7 +106,9 @@ def test_initial_weights_have_the_variance_of_he():
     stack = lab.initial(range(5))
     for layer, fan_in in enumerate((196, 64, 64, 64)):
         weights = stack[f"layers.{layer}.weight"]
-        assert weights.var().item() == pytest.approx(2 / fan_in, rel=6 * (2 / weights.numel()) ** 0.5)
+        assert weights.var().item() == pytest.approx(
+            2 / fan_in, rel=6 * (2 / weights.numel()) ** 0.5
+        )
         assert not stack[f"layers.{layer}.bias"].any()
     first, second = stack["layers.1.weight"].flatten(), stack["layers.2.weight"].flatten()
     assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1]) < 0.05
@@ -147,7 +153,9 @@ def test_accuracies_by_brute_force(stack, digits):
         for m in range(3):
             for task in range(8):
                 answers = network(stack, m)(inputs[task]).argmax(1)
-                counted[m, task] = sum(a == y for a, y in zip(answers.tolist(), labels.tolist())) / len(labels)
+                counted[m, task] = sum(
+                    a == y for a, y in zip(answers.tolist(), labels.tolist())
+                ) / len(labels)
         torch.testing.assert_close(lab.accuracy(stack, digits, split=split), counted)
         torch.testing.assert_close(lab.accuracy(stack, digits, [6, 2], split), counted[:, [6, 2]])
         own = torch.stack([counted[0, 5], counted[1, 5], counted[2, 1]])
@@ -156,13 +164,18 @@ def test_accuracies_by_brute_force(stack, digits):
 
 # ------------------------------------------------------------------------------------ as a suite
 
+
 @pytest.fixture
 def made(stack, digits):
     """A base, an expert for each task that shares its readout, and the suite they make."""
     base, experts = lab.take(stack, 0), lab.take(stack, [1, 2] * 4)
     for place, value in enumerate(experts.values()):
-        value += 0.1 * torch.randn(value.shape, generator=torch.Generator().manual_seed(place), dtype=torch.float64)
-    experts |= {name: base[name].expand_as(experts[name]) for name in ("layers.2.weight", "layers.2.bias")}
+        value += 0.1 * torch.randn(
+            value.shape, generator=torch.Generator().manual_seed(place), dtype=torch.float64
+        )
+    experts |= {
+        name: base[name].expand_as(experts[name]) for name in ("layers.2.weight", "layers.2.bias")
+    }
     return base, experts, lab.suite(base, experts, digits, "small")
 
 
@@ -184,23 +197,33 @@ def test_a_suite_has_the_tasks_with_their_splits_and_labels(made, digits):
         assert task.name == name and task.classes == tuple(map(str, range(10)))
         for split in lab.SPLITS:
             inputs, labels = digits.split(split)
-            assert torch.equal(task.inputs[split], inputs[t]) and torch.equal(task.labels[split], labels)
+            assert torch.equal(task.inputs[split], inputs[t]) and torch.equal(
+                task.labels[split], labels
+            )
         assert torch.equal(task.inputs["unlabelled"], digits.inputs[t, :128])
 
 
 def test_the_sites_of_a_suite_are_the_hidden_layers(made, digits):
     base, _, suite = made
     backbone, x = suite.backbone, digits.inputs[0, :5]
-    assert backbone.sites() == ["0", "2"] and backbone.activation_at("0") == backbone.activation_at("2") == "relu"
+    assert (
+        backbone.sites() == ["0", "2"]
+        and backbone.activation_at("0") == backbone.activation_at("2") == "relu"
+    )
     assert suite.base.keys() == backbone.names().keys() == suite.experts["rolled"].keys()
     hidden = lab.preactivations(base, x)[:-1]
-    for (_, h), expected in zip(backbone.preactivations(suite.base, backbone.prepare(x)), hidden, strict=True):
+    for (_, h), expected in zip(
+        backbone.preactivations(suite.base, backbone.prepare(x)), hidden, strict=True
+    ):
         torch.testing.assert_close(h, expected[0], rtol=0, atol=1e-12)
     for layer, site in enumerate(backbone.sites()):
-        assert torch.equal(suite.base[backbone.weight_name(site)], base[f"layers.{layer}.weight"][0])
+        assert torch.equal(
+            suite.base[backbone.weight_name(site)], base[f"layers.{layer}.weight"][0]
+        )
 
 
 # --------------------------------------------------------------------------------------- training
+
 
 @pytest.fixture
 def one_image(digits):
@@ -213,7 +236,9 @@ def test_a_stack_trains_as_its_models_one_by_one(stack, one_image, f, module):
     tasks, steps, lr = [[0], [5], [3]], 20, 3e-3
     trained = lab.train(stack, one_image, tasks, steps=steps, lr=lr, seed=0, f=f)[steps]
     for m, task in enumerate(tasks):
-        alone = lab.train(lab.take(stack, m), one_image, [task], steps=steps, lr=lr, seed=9, f=f)[steps]
+        alone = lab.train(lab.take(stack, m), one_image, [task], steps=steps, lr=lr, seed=9, f=f)[
+            steps
+        ]
         same(lab.take(trained, m), alone, rtol=1e-9, atol=1e-10)
         net = network(stack, m, module)
         adam = torch.optim.Adam(net.parameters(), lr=lr)
@@ -234,7 +259,9 @@ def test_training_teaches_each_model_its_own_task(digits):
 
 
 def test_a_model_with_two_tasks_learns_both(digits):
-    trained = lab.train(lab.initial([0], (196, 32, 10)), digits, [[0, 1]], steps=200, lr=3e-3, seed=0)[200]
+    trained = lab.train(
+        lab.initial([0], (196, 32, 10)), digits, [[0, 1]], steps=200, lr=3e-3, seed=0
+    )[200]
     assert lab.accuracy(trained, digits, [0, 1]).min() > 0.7
 
 
@@ -252,7 +279,9 @@ def test_training_leaves_its_start_alone(stack, digits):
 
 def test_snapshots_are_the_run_stopped_there(stack, digits):
     def run(steps, snapshots=()):
-        return lab.train(stack, digits, [[0], [1], [2]], steps=steps, lr=1e-2, seed=0, snapshots=snapshots)
+        return lab.train(
+            stack, digits, [[0], [1], [2]], steps=steps, lr=1e-2, seed=0, snapshots=snapshots
+        )
 
     kept = run(8, snapshots=[2, 5])
     assert list(kept) == [2, 5, 8]
@@ -271,8 +300,12 @@ def test_training_is_the_same_bit_for_bit(stack, digits):
 
 def test_training_forgives_the_rounding_of_another_machine(digits):
     start, generator = lab.initial([0, 1]), torch.Generator().manual_seed(0)
-    noise = {n: torch.randn(p.shape, generator=generator, dtype=torch.float64) for n, p in start.items()}
+    noise = {
+        n: torch.randn(p.shape, generator=generator, dtype=torch.float64) for n, p in start.items()
+    }
     moved = {n: p + 1e-15 * noise[n] for n, p in start.items()}
     assert differ(start, moved)
-    one, other = (lab.train(s, digits, [[0], [1]], steps=50, lr=1e-3, seed=0)[50] for s in (start, moved))
+    one, other = (
+        lab.train(s, digits, [[0], [1]], steps=50, lr=1e-3, seed=0)[50] for s in (start, moved)
+    )
     same(one, other, rtol=0, atol=1e-9)

@@ -10,8 +10,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from mergehelpers import ledger
-from mergehelpers.ledger import Ledger
+from mergebook import ledger
+from mergebook.ledger import Ledger
 
 ROOT = Path(__file__).parents[1]
 INTRO = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
@@ -22,14 +22,17 @@ FOREIGN = next(i for i, claim in ledger.claims().items() if claim["chapter"] == 
 TEXTS = {"measured": "0.5", "expected": "0.25", "note": "why"}
 
 
-@pytest.mark.parametrize("holds, corrected, verdict", [
-    (True, False, "holds"),
-    (True, True, "holds"),
-    (False, True, "holds, corrected"),
-    (False, False, "fails"),
-    (None, False, "not decidable here"),
-    (None, True, "not decidable here"),
-])
+@pytest.mark.parametrize(
+    "holds, corrected, verdict",
+    [
+        (True, False, "holds"),
+        (True, True, "holds"),
+        (False, True, "holds, corrected"),
+        (False, False, "fails"),
+        (None, False, "not decidable here"),
+        (None, True, "not decidable here"),
+    ],
+)
 def test_the_four_verdicts(holds, corrected, verdict, capsys):
     book = Ledger(1)
     book.check(FIRST, holds, corrected=corrected, tolerance="3 s.e.", **TEXTS)
@@ -38,16 +41,29 @@ def test_the_four_verdicts(holds, corrected, verdict, capsys):
     assert capsys.readouterr().out == line
 
 
-@pytest.mark.parametrize(("holds", "corrected", "note"), [
-    (False, True, "Corrected: it is a half. why"), (True, True, "why"), (False, False, "why"), (None, True, "why")])
+@pytest.mark.parametrize(
+    ("holds", "corrected", "note"),
+    [
+        (False, True, "Corrected: it is a half. why"),
+        (True, True, "why"),
+        (False, False, "why"),
+        (None, True, "why"),
+    ],
+)
 def test_a_correction_shows_only_where_the_verdict_is_one(holds, corrected, note):
     book = Ledger(1)
     book.check(FIRST, holds, corrected=corrected, correction="it is a half.", **TEXTS)
     assert book.verdicts[FIRST].note == note
 
 
-@pytest.mark.parametrize(("found", "words"), [
-    ({"a": True, "b": True}, "holds on a, b"), ({"a": True, "b": False}, "holds on a, not on b"), ({"a": False}, "holds on no suite")])
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"a": True, "b": True}, "holds on a, b"),
+        ({"a": True, "b": False}, "holds on a, not on b"),
+        ({"a": False}, "holds on no suite"),
+    ],
+)
 def test_where_a_rule_holds_is_said_in_words(found, words):
     assert ledger.where(found) == words
 
@@ -101,7 +117,11 @@ def test_missing_and_table_follow_the_order_of_the_paper(capsys):
     assert book.missing() == [i for i in IDS if i not in (FIRST, THIRD)]
     table = book.table()
     assert list(table.index) == [FIRST, THIRD]
-    assert table.loc[THIRD, ["verdict", "measured", "expected"]].tolist() == ["fails", "0.5", "0.25"]
+    assert table.loc[THIRD, ["verdict", "measured", "expected"]].tolist() == [
+        "fails",
+        "0.5",
+        "0.25",
+    ]
     assert table.loc[FIRST, "where"] == ledger.claims()[FIRST]["where"]
 
 
@@ -110,10 +130,19 @@ def test_the_page_shows_a_verdict_with_its_texts_escaped():
     html = verdict._repr_mimebundle_()["text/html"]
     assert "verdict-fails" in html and f'id="{FIRST}"' in html
     assert "a &lt; b" in html and "b &amp; c" in html and "&lt;i&gt;" in html
-    assert len({ledger.CSS[v] for v in (ledger.HOLDS, ledger.CORRECTED, ledger.FAILS, ledger.UNDECIDED)}) == 4
+    assert (
+        len(
+            {
+                ledger.CSS[v]
+                for v in (ledger.HOLDS, ledger.CORRECTED, ledger.FAILS, ledger.UNDECIDED)
+            }
+        )
+        == 4
+    )
 
 
 # --------------------------------------------------------------------------- from notebooks to a file
+
 
 def record(claim_id, verdict="holds"):
     return {"id": claim_id, "chapter": 1, "verdict": verdict, "tolerance": "", **TEXTS}
@@ -126,8 +155,15 @@ def notebook(tmp_path):
     def make(name, *claim_ids):
         bundles = [{"text/plain": "line", ledger.MIME: record(i)} for i in claim_ids]
         outputs = [new_output("display_data", data=bundle) for bundle in bundles]
-        other = [new_output("stream", text="words"), new_output("display_data", data={"text/plain": "figure"})]
-        cells = [new_markdown_cell("text"), new_code_cell("a", outputs=other), new_code_cell("b", outputs=outputs)]
+        other = [
+            new_output("stream", text="words"),
+            new_output("display_data", data={"text/plain": "figure"}),
+        ]
+        cells = [
+            new_markdown_cell("text"),
+            new_code_cell("a", outputs=other),
+            new_code_cell("b", outputs=outputs),
+        ]
         nbformat.write(new_notebook(cells=cells), tmp_path / name)
         return tmp_path / name
 
@@ -137,15 +173,29 @@ def notebook(tmp_path):
 def test_records_of_a_run_notebook_reach_the_file(tmp_path):
     texts = "measured='½', expected='0.25', note='why'"
     cells = [
-        new_code_cell("from mergehelpers.ledger import Ledger\nbook = Ledger(1)"),
+        new_code_cell("from mergebook.ledger import Ledger\nbook = Ledger(1)"),
         new_code_cell(f"book.check({SECOND!r}, False, tolerance='1 %', {texts})"),
         new_code_cell(f"book.check({FIRST!r}, None, {texts})"),
     ]
     run = NotebookClient(new_notebook(cells=cells), kernel_name="python3").execute()
     nbformat.write(run, tmp_path / "01.ipynb")
     decided = {
-        SECOND: {"chapter": 1, "verdict": "fails", "tolerance": "1 %", **TEXTS, "measured": "½", "page": "01"},
-        FIRST: {"chapter": 1, "verdict": "not decidable here", "tolerance": "", **TEXTS, "measured": "½", "page": "01"},
+        SECOND: {
+            "chapter": 1,
+            "verdict": "fails",
+            "tolerance": "1 %",
+            **TEXTS,
+            "measured": "½",
+            "page": "01",
+        },
+        FIRST: {
+            "chapter": 1,
+            "verdict": "not decidable here",
+            "tolerance": "",
+            **TEXTS,
+            "measured": "½",
+            "page": "01",
+        },
     }
     assert [found["id"] for found in ledger.records(tmp_path / "01.ipynb")] == [SECOND, FIRST]
     assert ledger.gather([tmp_path / "01.ipynb"]) == decided
@@ -158,7 +208,11 @@ def test_records_of_a_run_notebook_reach_the_file(tmp_path):
 
 
 def test_several_notebooks_give_one_file_in_any_order(notebook, tmp_path):
-    paths = [notebook("01.ipynb", FIRST, FOURTH), notebook("02.ipynb", SECOND), notebook("03.ipynb")]
+    paths = [
+        notebook("01.ipynb", FIRST, FOURTH),
+        notebook("02.ipynb", SECOND),
+        notebook("03.ipynb"),
+    ]
     assert list(ledger.gather(paths)) == sorted([FIRST, SECOND, FOURTH])
     for order in (paths, paths[::-1]):
         ledger.write_verdicts(order, tmp_path / f"{order[0].stem}.json")
@@ -167,7 +221,9 @@ def test_several_notebooks_give_one_file_in_any_order(notebook, tmp_path):
 
 def test_a_claim_decided_twice_is_named_with_its_notebook(notebook):
     paths = [notebook("01.ipynb", FIRST), notebook("02.ipynb", SECOND, FIRST)]
-    with pytest.raises(ValueError, match=f"{FIRST} is decided twice, the second time in .*02.ipynb"):
+    with pytest.raises(
+        ValueError, match=f"{FIRST} is decided twice, the second time in .*02.ipynb"
+    ):
         ledger.gather(paths)
     with pytest.raises(ValueError, match="decided twice"):
         ledger.gather([notebook("03.ipynb", THIRD, THIRD)])
@@ -189,11 +245,24 @@ def test_an_interrupted_write_leaves_the_old_file(notebook, tmp_path, monkeypatc
 
 def test_everything_has_each_claim_once_with_what_was_decided(notebook):
     table = ledger.everything([notebook("01.ipynb", FIRST), notebook("01b-more.ipynb", THIRD)])
-    assert list(table.index) == list(ledger.claims()) and list(table.paper.unique()) == list(dict.fromkeys(ledger.PAPERS.values()))
+    assert list(table.index) == list(ledger.claims()) and list(table.paper.unique()) == list(
+        dict.fromkeys(ledger.PAPERS.values())
+    )
     assert list(table.index[table.verdict != ""]) == [FIRST, THIRD]
-    assert table.loc[THIRD, ["page", "verdict", "measured", "note"]].tolist() == ["01b-more", "holds", "0.5", "why"]
-    assert table.loc[SECOND, ["page", "verdict", "claim"]].tolist() == ["", "", ledger.claims()[SECOND]["claim"]]
-    assert table.headline.sum() == sum(bool(claim.get("headline")) for claim in ledger.claims().values())
+    assert table.loc[THIRD, ["page", "verdict", "measured", "note"]].tolist() == [
+        "01b-more",
+        "holds",
+        "0.5",
+        "why",
+    ]
+    assert table.loc[SECOND, ["page", "verdict", "claim"]].tolist() == [
+        "",
+        "",
+        ledger.claims()[SECOND]["claim"],
+    ]
+    assert table.headline.sum() == sum(
+        bool(claim.get("headline")) for claim in ledger.claims().values()
+    )
 
 
 def test_the_register_has_an_anchor_a_link_and_escaped_texts(notebook):
@@ -202,7 +271,10 @@ def test_the_register_has_an_anchor_a_link_and_escaped_texts(notebook):
     html = ledger.register(table)
     assert [i for i in ledger.claims() if f'<tr id="{i}"' in html] == [FIRST, SECOND]
     assert f'href="01.html#{FIRST}"' in html and "a &lt; b &amp; c" in html and "a < b" not in html
-    assert f'data-paper="M-Loss" data-verdict="holds" data-kind="{ledger.claims()[FIRST]["kind"]}"' in html
+    assert (
+        f'data-paper="M-Loss" data-verdict="holds" data-kind="{ledger.claims()[FIRST]["kind"]}"'
+        in html
+    )
     assert html.count("no verdict") == 1
 
 
@@ -215,6 +287,7 @@ def test_a_folder_without_notebooks_is_named(tmp_path, notebook):
 
 # ------------------------------------------------------------------------------------ the real files
 
+
 def test_there_are_321_claims_with_unique_ids():
     text = (ROOT / "book" / "claims" / "claims.yml").read_text(encoding="utf-8")
     written = [line for line in text.splitlines() if line.startswith("- id:")]
@@ -226,7 +299,9 @@ def test_there_are_321_claims_with_unique_ids():
 def test_every_claim_says_what_where_and_how_it_is_checked():
     for claim_id, claim in ledger.claims().items():
         for field in ("where", "claim", "kind", "evidence", "check"):
-            assert isinstance(claim[field], str) and claim[field].strip(), f"{claim_id} lacks {field}"
+            assert isinstance(claim[field], str) and claim[field].strip(), (
+                f"{claim_id} lacks {field}"
+            )
 
 
 def test_the_stored_verdicts_are_those_of_the_notebooks():
@@ -248,11 +323,20 @@ def test_a_finished_chapter_decides_all_of_its_claims(chapter):
     """
     pages = [path for path in CHAPTERS if int(path.stem[:2]) == chapter]
     decided = {found["id"] for path in pages for found in ledger.records(path)}
-    open_claims = {i for i, claim in ledger.claims().items() if claim["chapter"] == chapter} - decided
-    titles = [json.loads(path.read_text(encoding="utf-8"))["cells"][0]["metadata"].get("tags", []) for path in pages]
+    open_claims = {
+        i for i, claim in ledger.claims().items() if claim["chapter"] == chapter
+    } - decided
+    titles = [
+        json.loads(path.read_text(encoding="utf-8"))["cells"][0]["metadata"].get("tags", [])
+        for path in pages
+    ]
     state = "in progress" if any("in-progress" in tags for tags in titles) else "finished"
     assert bool(open_claims) == (state == "in progress")
-    listed = [line.rsplit("|", 2)[1].strip() for line in INTRO.splitlines() if line.startswith(f"| {chapter} |")]
+    listed = [
+        line.rsplit("|", 2)[1].strip()
+        for line in INTRO.splitlines()
+        if line.startswith(f"| {chapter} |")
+    ]
     assert listed == ([state] if chapter else [])
 
 
@@ -263,14 +347,22 @@ TABLES = sorted(path.stem for path in (ROOT / "book" / "paper_tables").glob("*.c
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_printed_table_is_read_cell_by_cell(table):
-    with open(ROOT / "book" / "paper_tables" / f"{table}.csv", encoding="utf-8", newline="") as file:
+    with open(
+        ROOT / "book" / "paper_tables" / f"{table}.csv", encoding="utf-8", newline=""
+    ) as file:
         header, *rows = csv.reader(file)
     found = ledger.printed(table)
     assert rows and found.shape == (len(rows), len(header))
     assert all(name.startswith(text or "Unnamed") for name, text in zip(found.columns, header))
     for row, cells in zip(rows, found.itertuples(index=False)):
         for text, cell in zip(row, cells, strict=True):
-            assert text == cell if isinstance(cell, str) else text == "" if cell != cell else float(text) == cell
+            assert (
+                text == cell
+                if isinstance(cell, str)
+                else text == ""
+                if cell != cell
+                else float(text) == cell
+            )
 
 
 @pytest.mark.parametrize("table", ["mloss_table99", "", "mloss_table1.csv"])

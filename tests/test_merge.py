@@ -12,6 +12,7 @@ from mergehelpers import merge, states
 
 SIGNED = st.integers(-3, 3).map(float)
 
+
 def model(seed, **extra):
     g = torch.Generator().manual_seed(seed)
     return {"w": torch.randn(3, 4, generator=g), "b": torch.randn(3, generator=g), **extra}
@@ -56,7 +57,10 @@ def brute_ties(base, experts, keep, scale, scope):
             left = iter(trimmed(together, max(1, round(keep * len(together)))))
             tau |= {k: [next(left) for _ in tau[k]] for k in group}
     merged = {k: [disjoint(column) for column in zip(*(tau[k] for tau in taus))] for k in keys}
-    return {k: base[k] + scale * torch.tensor(merged[k], dtype=base[k].dtype).view_as(base[k]) for k in keys}
+    return {
+        k: base[k] + scale * torch.tensor(merged[k], dtype=base[k].dtype).view_as(base[k])
+        for k in keys
+    }
 
 
 def brute_m_ties(base, experts, rates, keep, scale=1.0, increment="disjoint", biases=False):
@@ -71,15 +75,26 @@ def brute_m_ties(base, experts, rates, keep, scale=1.0, increment="disjoint", bi
     taken = {key for cells, _ in groups for key, _ in cells}
     for key, value in base.items():
         if value.is_floating_point() and key not in taken:
-            groups.append(([(key, place) for place in range(value.numel())], max(1, round(keep * value.numel()))))
+            groups.append(
+                (
+                    [(key, place) for place in range(value.numel())],
+                    max(1, round(keep * value.numel())),
+                )
+            )
     out = {key: value.flatten().tolist() for key, value in base.items()}
     flat = [{key: value.flatten().tolist() for key, value in expert.items()} for expert in experts]
     start = {key: list(values) for key, values in out.items()}
     for cells, kept in groups:
-        taus = [trimmed([expert[key][place] - start[key][place] for key, place in cells], kept) for expert in flat]
+        taus = [
+            trimmed([expert[key][place] - start[key][place] for key, place in cells], kept)
+            for expert in flat
+        ]
         for (key, place), column in zip(cells, zip(*taus)):
             out[key][place] += scale * INCREMENTS[increment](column)
-    return {key: torch.tensor(values, dtype=base[key].dtype).view_as(base[key]) for key, values in out.items()}
+    return {
+        key: torch.tensor(values, dtype=base[key].dtype).view_as(base[key])
+        for key, values in out.items()
+    }
 
 
 @given(st.integers(0, 10_000), st.integers(1, 4), st.floats(0.05, 1), st.sampled_from(merge.SCOPES))
@@ -128,9 +143,15 @@ def test_inputs_are_left_alone():
     close(experts[1], model(2))
 
 
-@pytest.mark.parametrize(("keep", "scope", "message"), [
-    (0, "global", "keep is 0; allowed: above 0, at most 1"), (1.5, "global", "keep is 1.5"),
-    (float("nan"), "global", "keep is nan"), (0.5, "layer", "scope is 'layer'; allowed: global, tensor")])
+@pytest.mark.parametrize(
+    ("keep", "scope", "message"),
+    [
+        (0, "global", "keep is 0; allowed: above 0, at most 1"),
+        (1.5, "global", "keep is 1.5"),
+        (float("nan"), "global", "keep is nan"),
+        (0.5, "layer", "scope is 'layer'; allowed: global, tensor"),
+    ],
+)
 def test_settings_out_of_range_are_refused(keep, scope, message):
     with pytest.raises(ValueError, match=message):
         merge.ties(model(0), [model(1)], keep, 1.0, scope)
@@ -150,7 +171,11 @@ def test_experts_that_do_not_fit_are_refused():
 def test_a_merge_of_two_experts_lies_between_their_task_vectors():
     base, a, b = model(0), model(1), model(2)
     merged = states.task_vector(base, merge.average([a, b]))
-    assert states.cosine(merged, states.task_vector(base, a)) > 0 < states.cosine(merged, states.task_vector(base, b))
+    assert (
+        states.cosine(merged, states.task_vector(base, a))
+        > 0
+        < states.cosine(merged, states.task_vector(base, b))
+    )
 
 
 # The parts: trim, drop, elect
@@ -158,8 +183,11 @@ def test_a_merge_of_two_experts_lies_between_their_task_vectors():
 
 def stacks(axes):
     """Small whole numbers, so that many magnitudes are equal and many sums are zero."""
-    return st.tuples(*[st.integers(1, 4)] * axes).flatmap(lambda shape: st.lists(
-        SIGNED, min_size=math.prod(shape), max_size=math.prod(shape)).map(lambda v: torch.tensor(v).view(shape)))
+    return st.tuples(*[st.integers(1, 4)] * axes).flatmap(
+        lambda shape: st.lists(SIGNED, min_size=math.prod(shape), max_size=math.prod(shape)).map(
+            lambda v: torch.tensor(v).view(shape)
+        )
+    )
 
 
 @given(stacks(2), st.floats(0.01, 1))
@@ -172,7 +200,10 @@ def test_trim_keeps_the_largest_of_each_model_and_their_equals(stack, keep):
 def test_trim_gives_every_row_its_own_rate(stack, data):
     rows, size = stack.shape[1:]
     rates = data.draw(st.lists(st.floats(0, 1), min_size=rows, max_size=rows))
-    expected = [[trimmed(row, round(rate * size)) for row, rate in zip(each, rates)] for each in stack.tolist()]
+    expected = [
+        [trimmed(row, round(rate * size)) for row, rate in zip(each, rates)]
+        for each in stack.tolist()
+    ]
     assert merge.trim(stack, torch.tensor(rates, dtype=torch.float64)).tolist() == expected
 
 
@@ -190,7 +221,9 @@ def test_one_keep_for_all_never_empties_a_tensor():
 def test_elect_and_the_disjoint_mean_agree_with_plain_python(stack):
     columns = stack.T.tolist()
     assert merge.elect(stack).T.tolist() == [elected(column) for column in columns]
-    torch.testing.assert_close(merge.disjoint_mean(stack), torch.tensor([disjoint(column) for column in columns]))
+    torch.testing.assert_close(
+        merge.disjoint_mean(stack), torch.tensor([disjoint(column) for column in columns])
+    )
 
 
 def test_columns_without_a_sign_merge_to_zero():
@@ -205,25 +238,39 @@ def random(seed=0):
 
 @pytest.mark.parametrize("keep", [0.05, 0.3, 0.9])
 @pytest.mark.parametrize("rescale", [True, False])
-def test_drop_has_the_mean_and_the_variance_of_its_two_values(keep, rescale, delta=-0.7, draws=200_000):
+def test_drop_has_the_mean_and_the_variance_of_its_two_values(
+    keep, rescale, delta=-0.7, draws=200_000
+):
     """Within 4.5 standard errors, for a value that is 0 or, with probability `keep`, `delta` / `keep`."""
     stack = torch.full((1, draws), delta, dtype=torch.float64)
     found = merge.drop(stack, keep, random(), rescale)[0]
     value = delta / keep if rescale else delta
-    mean, variance = (delta, delta**2 * (1 - keep) / keep) if rescale else (keep * delta, delta**2 * keep * (1 - keep))
-    fourth = value**4 * keep * (1 - keep) * (keep**3 + (1 - keep)**3)
-    torch.testing.assert_close(found.unique(), torch.tensor([0, value], dtype=torch.float64).sort().values)
+    mean, variance = (
+        (delta, delta**2 * (1 - keep) / keep)
+        if rescale
+        else (keep * delta, delta**2 * keep * (1 - keep))
+    )
+    fourth = value**4 * keep * (1 - keep) * (keep**3 + (1 - keep) ** 3)
+    torch.testing.assert_close(
+        found.unique(), torch.tensor([0, value], dtype=torch.float64).sort().values
+    )
     assert found.mean().item() == pytest.approx(mean, abs=4.5 * math.sqrt(variance / draws))
-    assert found.var().item() == pytest.approx(variance, abs=4.5 * math.sqrt((fourth - variance**2) / draws))
+    assert found.var().item() == pytest.approx(
+        variance, abs=4.5 * math.sqrt((fourth - variance**2) / draws)
+    )
 
 
 def test_drop_divides_each_row_by_its_own_rate(draws=50_000):
     rates = torch.tensor([0.2, 0.5, 1.0])
     found = merge.drop(torch.ones(2, 3, draws), rates.unsqueeze(1), random())
     for row, rate in enumerate(rates.tolist()):
-        assert all(value in (0, pytest.approx(1 / rate)) for value in found[:, row].unique().tolist())
+        assert all(
+            value in (0, pytest.approx(1 / rate)) for value in found[:, row].unique().tolist()
+        )
         error = math.sqrt(rate * (1 - rate) / (2 * draws))
-        assert (found[:, row] > 0).float().mean().item() == pytest.approx(rate, abs=4.5 * error + 1e-6)
+        assert (found[:, row] > 0).float().mean().item() == pytest.approx(
+            rate, abs=4.5 * error + 1e-6
+        )
 
 
 def test_the_seed_decides_what_is_dropped():
@@ -240,33 +287,53 @@ def test_in_half_precision_keeping_all_drops_nothing(dtype):
 
 
 def test_in_double_precision_what_stays_is_divided_in_double_precision():
-    assert merge.drop(torch.ones(1, 100, dtype=torch.float64), 0.4, random()).max().item() == 1 / 0.4
+    assert (
+        merge.drop(torch.ones(1, 100, dtype=torch.float64), 0.4, random()).max().item() == 1 / 0.4
+    )
 
 
 # DARE
 
 
 def test_dare_that_drops_nothing_is_task_arithmetic_or_untrimmed_ties():
-    base, experts = model(0, steps=torch.tensor(3)), [model(i, steps=torch.tensor(9)) for i in (1, 2, 3)]
+    base, experts = (
+        model(0, steps=torch.tensor(3)),
+        [model(i, steps=torch.tensor(9)) for i in (1, 2, 3)],
+    )
     close(merge.dare(base, experts, 1.0, 0.4, seed=5), merge.task_arithmetic(base, experts, 0.4))
-    close(merge.dare(base, experts, 1.0, 0.4, seed=5, elect_signs=True),
-          merge.ties(base, experts, 1.0, 0.4, scope="tensor"))
+    close(
+        merge.dare(base, experts, 1.0, 0.4, seed=5, elect_signs=True),
+        merge.ties(base, experts, 1.0, 0.4, scope="tensor"),
+    )
     assert merge.dare(base, experts, 0.5, 0.4, seed=5)["steps"].item() == 3
 
 
 @pytest.mark.parametrize("elect_signs", [False, True])
 @pytest.mark.parametrize("rescale", [False, True])
-def test_every_entry_of_dare_comes_from_some_subset_of_the_experts(elect_signs, rescale, keep=0.4, scale=0.5):
+def test_every_entry_of_dare_comes_from_some_subset_of_the_experts(
+    elect_signs, rescale, keep=0.4, scale=0.5
+):
     """Each entry of the increment is what the rule makes of one of the four subsets; all four occur."""
     g = random(1)
-    base, *experts = ({"w": torch.randn(20, 30, generator=g, dtype=torch.float64)} for _ in range(3))
-    found = merge.dare(base, experts, keep, scale, seed=2, elect_signs=elect_signs, rescale=rescale)["w"] - base["w"]
+    base, *experts = (
+        {"w": torch.randn(20, 30, generator=g, dtype=torch.float64)} for _ in range(3)
+    )
+    found = (
+        merge.dare(base, experts, keep, scale, seed=2, elect_signs=elect_signs, rescale=rescale)[
+            "w"
+        ]
+        - base["w"]
+    )
     combine, seen = disjoint if elect_signs else sum, set()
     columns = torch.stack([expert["w"] - base["w"] for expert in experts]).flatten(1).T.tolist()
     for (a, b), entry in zip(columns, found.flatten().tolist()):
         a, b = (a / keep, b / keep) if rescale else (a, b)
-        matching = [(x, y) for x in (0, 1) for y in (0, 1)
-                    if math.isclose(scale * combine([x * a, y * b]), entry, rel_tol=1e-6, abs_tol=1e-12)]
+        matching = [
+            (x, y)
+            for x in (0, 1)
+            for y in (0, 1)
+            if math.isclose(scale * combine([x * a, y * b]), entry, rel_tol=1e-6, abs_tol=1e-12)
+        ]
         assert matching
         seen |= {matching[0]}
     assert seen == {(0, 0), (0, 1), (1, 0), (1, 1)}
@@ -282,15 +349,23 @@ def test_dare_repeats_itself_with_its_seed():
 # M-TIES and M-DARE, given their rates
 
 
-SHAPES = {"a.bias": (3,), "a.weight": (3, 4), "c.weight": (2, 3, 2, 2), "c.bias": (2,), "d.weight": (4, 2),
-          "n.weight": (5,)}
+SHAPES = {
+    "a.bias": (3,),
+    "a.weight": (3, 4),
+    "c.weight": (2, 3, 2, 2),
+    "c.bias": (2,),
+    "d.weight": (4, 2),
+    "n.weight": (5,),
+}
 WEIGHTS = ["a.weight", "c.weight", "d.weight"]
 
 
 def layered(seed):
     """Layers whose bias comes first, last and not at all, one of them a convolution; a norm and a counter."""
     g = random(seed)
-    drawn = {name: torch.randn(shape, generator=g, dtype=torch.float64) for name, shape in SHAPES.items()}
+    drawn = {
+        name: torch.randn(shape, generator=g, dtype=torch.float64) for name, shape in SHAPES.items()
+    }
     return drawn | {"steps": torch.tensor(seed)}
 
 
@@ -302,12 +377,23 @@ def constant(rate):
     return {name: torch.full((SHAPES[name][0],), rate, dtype=torch.float64) for name in WEIGHTS}
 
 
-@given(st.integers(0, 10_000), st.integers(1, 4), st.floats(0.05, 1), st.sampled_from(list(INCREMENTS)), st.booleans(),
-       st.sets(st.sampled_from(WEIGHTS)), st.data())
+@given(
+    st.integers(0, 10_000),
+    st.integers(1, 4),
+    st.floats(0.05, 1),
+    st.sampled_from(list(INCREMENTS)),
+    st.booleans(),
+    st.sets(st.sampled_from(WEIGHTS)),
+    st.data(),
+)
 def test_m_ties_agrees_with_plain_python(seed, count, keep, increment, biases, names, data):
     base, experts = crowd(seed, count)
-    rates = {name: torch.tensor(data.draw(st.tuples(*[st.floats(0, 1)] * SHAPES[name][0])), dtype=torch.float64)
-             for name in names}
+    rates = {
+        name: torch.tensor(
+            data.draw(st.tuples(*[st.floats(0, 1)] * SHAPES[name][0])), dtype=torch.float64
+        )
+        for name in names
+    }
     found = merge.m_ties(base, experts, rates, keep, 0.7, increment, biases)
     close(found, brute_m_ties(base, experts, rates, keep, 0.7, increment, biases))
     assert list(found) == list(base) and found["steps"] is base["steps"]
@@ -316,11 +402,18 @@ def test_m_ties_agrees_with_plain_python(seed, count, keep, increment, biases, n
 def test_a_bias_is_trimmed_within_its_row():
     """Half of five entries is two: in the first row the bias is one of them, in the second it is not."""
     base = {"l.weight": torch.zeros(2, 4), "l.bias": torch.zeros(2)}
-    expert = {"l.weight": torch.tensor([[4.0, 3, 2, 1], [8, 7, 6, 5]]), "l.bias": torch.tensor([3.5, 4])}
+    expert = {
+        "l.weight": torch.tensor([[4.0, 3, 2, 1], [8, 7, 6, 5]]),
+        "l.bias": torch.tensor([3.5, 4]),
+    }
     found = merge.m_ties(base, [expert], {"l.weight": torch.tensor([0.4, 0.4])}, 1.0, biases=True)
-    assert found["l.weight"].tolist() == [[4, 0, 0, 0], [8, 7, 0, 0]] and found["l.bias"].tolist() == [3.5, 0]
+    assert found["l.weight"].tolist() == [[4, 0, 0, 0], [8, 7, 0, 0]] and found[
+        "l.bias"
+    ].tolist() == [3.5, 0]
     apart = merge.m_ties(base, [expert], {"l.weight": torch.tensor([0.4, 0.4])}, 0.5, biases=False)
-    assert apart["l.weight"].tolist() == [[4, 3, 0, 0], [8, 7, 0, 0]] and apart["l.bias"].tolist() == [0, 4]
+    assert apart["l.weight"].tolist() == [[4, 3, 0, 0], [8, 7, 0, 0]] and apart[
+        "l.bias"
+    ].tolist() == [0, 4]
 
 
 @pytest.mark.parametrize("biases", [False, True])
@@ -328,8 +421,13 @@ def test_m_ties_without_rates_is_ties_per_tensor(biases):
     base, experts = crowd(0, 3)
     for keep in (0.1, 0.45, 1.0):
         found = merge.m_ties(base, experts, {}, keep, 0.6, biases=biases)
-        close(found, brute_ties({k: v for k, v in base.items() if k != "steps"}, experts, keep, 0.6, "tensor")
-              | {"steps": base["steps"]})
+        close(
+            found,
+            brute_ties(
+                {k: v for k, v in base.items() if k != "steps"}, experts, keep, 0.6, "tensor"
+            )
+            | {"steps": base["steps"]},
+        )
         close(found, merge.ties(base, experts, keep, 0.6, scope="tensor"))
 
 
@@ -337,7 +435,9 @@ def test_constant_rates_trim_row_by_row_which_is_not_ties():
     base, experts = crowd(4, 3)
     found = merge.m_ties(base, experts, constant(0.25), 0.25)
     close(found, brute_m_ties(base, experts, constant(0.25), 0.25))
-    assert not torch.equal(found["a.weight"], merge.ties(base, experts, 0.25, 1.0, scope="tensor")["a.weight"])
+    assert not torch.equal(
+        found["a.weight"], merge.ties(base, experts, 0.25, 1.0, scope="tensor")["a.weight"]
+    )
     for expert in experts:
         alone = merge.m_ties(base, [expert], constant(0.25), 0.25)
         assert ((alone["c.weight"] != base["c.weight"]).flatten(1).sum(1) == 3).all()
@@ -364,7 +464,9 @@ def test_increments_differ_by_the_share_of_the_experts_that_agree():
     experts = [{"l.weight": torch.tensor([row])} for row in ([6.0, 3], [-3.0, 3], [3.0, 6])]
     rates = {"l.weight": torch.ones(1)}
     assert merge.m_ties(base, experts, rates, 1.0)["l.weight"].tolist() == [[4.5, 4]]
-    assert merge.m_ties(base, experts, rates, 1.0, increment="weighted")["l.weight"].tolist() == [[3, 4]]
+    assert merge.m_ties(base, experts, rates, 1.0, increment="weighted")["l.weight"].tolist() == [
+        [3, 4]
+    ]
 
 
 def test_m_dare_that_drops_nothing_is_untrimmed_ties():
@@ -395,20 +497,33 @@ def test_one_row_at_the_rate_keep_is_trimmed_as_a_tensor_is(keep, width):
 def test_m_dare_empties_a_row_of_rate_zero():
     base, experts = crowd(2, 2)
     rates = {"a.weight": torch.tensor([0.0, 0.5, 1.0])}
-    assert torch.equal(merge.m_dare(base, experts, rates, 0.5, 1.0, seed=0)["a.weight"][0], base["a.weight"][0])
+    assert torch.equal(
+        merge.m_dare(base, experts, rates, 0.5, 1.0, seed=0)["a.weight"][0], base["a.weight"][0]
+    )
 
 
-@pytest.mark.parametrize("rule", [lambda *models: merge.ties(*models, 0.5, 1.0, scope="tensor"),
-                                  lambda *models: merge.m_ties(*models, {}, 0.5)], ids=["ties", "m_ties"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda *models: merge.ties(*models, 0.5, 1.0, scope="tensor"),
+        lambda *models: merge.m_ties(*models, {}, 0.5),
+    ],
+    ids=["ties", "m_ties"],
+)
 def test_a_number_without_axes_is_merged_like_a_tensor_of_one_entry(rule):
-    base, experts = {"scale": torch.tensor(1.0)}, [{"scale": torch.tensor(2.0)}, {"scale": torch.tensor(4.0)}]
+    base, experts = (
+        {"scale": torch.tensor(1.0)},
+        [{"scale": torch.tensor(2.0)}, {"scale": torch.tensor(4.0)}],
+    )
     assert rule(base, experts)["scale"].item() == 3.0
 
 
 RULES = {
     "dare": lambda base, experts, keep, rates: merge.dare(base, experts, keep, 1.0, seed=0),
     "m_ties": lambda base, experts, keep, rates: merge.m_ties(base, experts, rates, keep),
-    "m_dare": lambda base, experts, keep, rates: merge.m_dare(base, experts, rates, keep, 1.0, seed=0),
+    "m_dare": lambda base, experts, keep, rates: merge.m_dare(
+        base, experts, rates, keep, 1.0, seed=0
+    ),
 }
 
 
@@ -420,16 +535,24 @@ def test_every_rule_refuses_a_keep_out_of_range(rule, keep):
         RULES[rule](base, experts, keep, {})
 
 
-@pytest.mark.parametrize("name, rate, message", [
-    ("z.weight", [0.5] * 3, "rates name z.weight, which is no weight with rows of this model"),
-    ("n.weight", [0.5] * 5, "rates name n.weight, which is no weight with rows"),
-    ("steps", [0.5], "rates name steps, which is no weight with rows"),
-    ("a.weight", [0.5] * 4, r"rates of a.weight must be 3 numbers from 0 to 1, got shape \(4,\) from 0.5 to 0.5"),
-    ("a.weight", [[0.5]] * 3, r"rates of a.weight must be 3 numbers .* shape \(3, 1\)"),
-    ("a.weight", [], r"rates of a.weight must be 3 numbers .* shape \(0,\)"),
-    ("a.weight", [0.5, 0.1, -0.25], "rates of a.weight must be 3 numbers .* from -0.25 to 0.5"),
-    ("a.weight", [0.5, 0.1, 1.5], "rates of a.weight must be 3 numbers .* from 0.1 to 1.5"),
-    ("a.weight", [0.5, math.nan, 1], "rates of a.weight must be 3 numbers")])
+@pytest.mark.parametrize(
+    "name, rate, message",
+    [
+        ("z.weight", [0.5] * 3, "rates name z.weight, which is no weight with rows of this model"),
+        ("n.weight", [0.5] * 5, "rates name n.weight, which is no weight with rows"),
+        ("steps", [0.5], "rates name steps, which is no weight with rows"),
+        (
+            "a.weight",
+            [0.5] * 4,
+            r"rates of a.weight must be 3 numbers from 0 to 1, got shape \(4,\) from 0.5 to 0.5",
+        ),
+        ("a.weight", [[0.5]] * 3, r"rates of a.weight must be 3 numbers .* shape \(3, 1\)"),
+        ("a.weight", [], r"rates of a.weight must be 3 numbers .* shape \(0,\)"),
+        ("a.weight", [0.5, 0.1, -0.25], "rates of a.weight must be 3 numbers .* from -0.25 to 0.5"),
+        ("a.weight", [0.5, 0.1, 1.5], "rates of a.weight must be 3 numbers .* from 0.1 to 1.5"),
+        ("a.weight", [0.5, math.nan, 1], "rates of a.weight must be 3 numbers"),
+    ],
+)
 @pytest.mark.parametrize("rule", ["m_ties", "m_dare"])
 def test_rates_that_do_not_fit_are_refused(rule, name, rate, message):
     base, experts = crowd(0, 2)
@@ -441,8 +564,12 @@ def test_rates_that_do_not_fit_are_refused(rule, name, rate, message):
 def test_rates_that_name_an_integer_tensor_are_refused(rule):
     base, experts = crowd(0, 2)
     table = {"table": torch.ones(2, 3, dtype=torch.long)}
-    with pytest.raises(ValueError, match="rates name table, which is no weight with rows of this model"):
-        RULES[rule](base | table, [expert | table for expert in experts], 0.5, {"table": torch.ones(2)})
+    with pytest.raises(
+        ValueError, match="rates name table, which is no weight with rows of this model"
+    ):
+        RULES[rule](
+            base | table, [expert | table for expert in experts], 0.5, {"table": torch.ones(2)}
+        )
 
 
 def test_an_unknown_increment_is_refused_with_those_there_are():
@@ -465,36 +592,54 @@ def test_every_rule_refuses_experts_with_other_keys(rule):
 
 
 def test_combine_with_one_number_an_expert_is_weighted_task_arithmetic():
-    base, experts = model(0, steps=torch.tensor(3)), [model(i, steps=torch.tensor(i)) for i in (1, 2, 3)]
-    found = merge.combine(base, merge.vectors_stacked(base, experts), torch.tensor([0.5, -1.0, 2.0]))
-    expected = {key: base[key] + 0.5 * (experts[0][key] - base[key]) - (experts[1][key] - base[key])
-                + 2 * (experts[2][key] - base[key]) for key in ("w", "b")}
+    base, experts = (
+        model(0, steps=torch.tensor(3)),
+        [model(i, steps=torch.tensor(i)) for i in (1, 2, 3)],
+    )
+    found = merge.combine(
+        base, merge.vectors_stacked(base, experts), torch.tensor([0.5, -1.0, 2.0])
+    )
+    expected = {
+        key: base[key]
+        + 0.5 * (experts[0][key] - base[key])
+        - (experts[1][key] - base[key])
+        + 2 * (experts[2][key] - base[key])
+        for key in ("w", "b")
+    }
     close(found, expected | {"steps": torch.tensor(3)})
 
 
 def test_combine_gives_every_tensor_its_own_numbers():
     base, experts = model(0), [model(1), model(2)]
-    found = merge.combine(base, merge.vectors_stacked(base, experts), torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    found = merge.combine(
+        base, merge.vectors_stacked(base, experts), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    )
     close(found, {"w": experts[0]["w"], "b": experts[1]["b"]})
 
 
 def test_coefficients_that_sum_to_one_combine_the_experts_themselves():
     base, experts = model(0), [model(1), model(2)]
-    close(merge.combine(base, merge.vectors_stacked(base, experts), torch.tensor([0.3, 0.7])),
-          merge.average(experts, [0.3, 0.7]))
+    close(
+        merge.combine(base, merge.vectors_stacked(base, experts), torch.tensor([0.3, 0.7])),
+        merge.average(experts, [0.3, 0.7]),
+    )
 
 
 def test_the_gradient_of_a_coefficient_is_the_task_vector():
     base, experts = model(0), [model(1), model(2)]
     alpha = torch.tensor([0.3, 0.1], requires_grad=True)
     merge.combine(base, merge.vectors_stacked(base, experts), alpha)["w"].sum().backward()
-    torch.testing.assert_close(alpha.grad, torch.stack([(e["w"] - base["w"]).sum() for e in experts]))
+    torch.testing.assert_close(
+        alpha.grad, torch.stack([(e["w"] - base["w"]).sum() for e in experts])
+    )
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 2), (2, 3)])
 def test_coefficients_of_another_shape_are_refused(shape):
     base = model(0)
-    with pytest.raises(ValueError, match=r"coefficients have shape \(.*\); allowed: \(2,\) or \(2, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"coefficients have shape \(.*\); allowed: \(2,\) or \(2, 2\)"
+    ):
         merge.combine(base, merge.vectors_stacked(base, [model(1), model(2)]), torch.zeros(shape))
 
 
@@ -505,7 +650,10 @@ def test_fisher_merging_weighs_entry_by_entry():
 
 
 def test_equal_fishers_average():
-    models, same = [model(1), model(2), model(3)], {key: torch.ones_like(value) for key, value in model(0).items()}
+    models, same = (
+        [model(1), model(2), model(3)],
+        {key: torch.ones_like(value) for key, value in model(0).items()},
+    )
     close(merge.fisher(models, [same] * 3), merge.average(models))
 
 
@@ -530,7 +678,10 @@ def test_regmean_with_equal_inputs_or_without_correlations_is_a_mean():
     close(merge.regmean(models, [{"w": gram}] * 2), merge.average(models))
     diagonals = [torch.tensor([1.0, 2, 3, 0]), torch.tensor([3.0, 2, 0, 0])]
     found = merge.regmean(models, [{"w": d.diag()} for d in diagonals])["w"]
-    shares = [[0.25, 0.5, 1, 0.5], [0.75, 0.5, 0, 0.5]]  # a direction that no input has keeps the average
+    shares = [
+        [0.25, 0.5, 1, 0.5],
+        [0.75, 0.5, 0, 0.5],
+    ]  # a direction that no input has keeps the average
     torch.testing.assert_close(found, sum(torch.tensor(s) * m["w"] for s, m in zip(shares, models)))
 
 
@@ -547,7 +698,9 @@ def test_emr_agrees_with_plain_python(seed, count):
     shared = []
     for column in zip(*flat):
         total = sum(column)
-        shared.append(max((abs(v) for v in column if v * total > 0), default=0.0) * (1 if total > 0 else -1))
+        shared.append(
+            max((abs(v) for v in column if v * total > 0), default=0.0) * (1 if total > 0 else -1)
+        )
     for own, found in zip(flat, merge.emr(base, experts)):
         masked = [s if s * v > 0 else 0.0 for s, v in zip(shared, own)]
         scale = sum(map(abs, own)) / sum(map(abs, masked))
@@ -575,7 +728,9 @@ def test_aligned_parts_rebuild_the_task_matrices_in_an_orthonormal_basis():
     torch.testing.assert_close(basis.T @ basis, torch.eye(4, dtype=torch.float64))
     torch.testing.assert_close(torch.stack([basis @ part for part in parts]), stack)
     weights = torch.tensor([0.2, -1.0, 0.5], dtype=torch.float64)
-    torch.testing.assert_close(basis @ torch.tensordot(weights, parts, 1), torch.tensordot(weights, stack, 1))
+    torch.testing.assert_close(
+        basis @ torch.tensordot(weights, parts, 1), torch.tensordot(weights, stack, 1)
+    )
 
 
 def test_knots_without_trimming_of_one_expert_is_that_expert():

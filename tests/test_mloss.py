@@ -49,15 +49,21 @@ def test_mloss_of_nodes_and_layers_by_hand(name, weights):
     layer, size = np.sqrt((loss**2).sum(1)), np.sqrt((merged**2).sum(1))
     np.testing.assert_allclose(mloss.node_mloss(h, f, weights), loss, atol=1e-14)
     np.testing.assert_allclose(mloss.layer_mloss(h, f, weights), layer, atol=1e-14)
-    np.testing.assert_allclose(mloss.normalised_node_mloss(h, f, weights), loss / (abs(merged) + 1e-4), atol=1e-10)
-    np.testing.assert_allclose(mloss.normalised_layer_mloss(h, f, weights), layer / (size + 1e-4), atol=1e-12)
+    np.testing.assert_allclose(
+        mloss.normalised_node_mloss(h, f, weights), loss / (abs(merged) + 1e-4), atol=1e-10
+    )
+    np.testing.assert_allclose(
+        mloss.normalised_layer_mloss(h, f, weights), layer / (size + 1e-4), atol=1e-12
+    )
 
 
 @given(a=st.floats(-1e3, 1e3), b=st.floats(-1e3, 1e3))
 def test_two_relus_lose_half_the_smaller_one_when_their_signs_differ(a, b):
     expected = min(abs(a), abs(b)) / 2 if a * b < 0 else 0.0
     h = torch.tensor([[a], [b]], dtype=torch.float64)
-    assert mloss.node_mloss(h, mloss.activation("relu")).item() == pytest.approx(expected, abs=1e-12)
+    assert mloss.node_mloss(h, mloss.activation("relu")).item() == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_signed_discrepancy_is_never_positive_for_a_convex_activation():
@@ -83,9 +89,16 @@ def silu_variation():
 
 
 VARIATION = {
-    "identity": 0.0, "relu": 1.0, "leaky_relu": 1 - SLOPE, "elu": 1.0, "softplus": 1.0,
-    "gelu": 4 * gelu_slope(math.sqrt(2)) - 3, "silu": silu_variation(), "quick_gelu": silu_variation(),
-    "tanh": 2.0, "sigmoid": 0.5,
+    "identity": 0.0,
+    "relu": 1.0,
+    "leaky_relu": 1 - SLOPE,
+    "elu": 1.0,
+    "softplus": 1.0,
+    "gelu": 4 * gelu_slope(math.sqrt(2)) - 3,
+    "silu": silu_variation(),
+    "quick_gelu": silu_variation(),
+    "tanh": 2.0,
+    "sigmoid": 0.5,
 }
 FORMULA = {
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
@@ -113,18 +126,23 @@ def test_variation_against_the_integral_of_the_second_derivative(name):
     f, h = FORMULA[name], 1e-3
     x = np.linspace(-30, 30, 600_001)
     second = (f(x + h) - 2 * f(x) + f(x - h)) / h**2
-    assert mloss.activation(name).variation == pytest.approx(integrate.simpson(abs(second), x=x), abs=2e-4)
+    assert mloss.activation(name).variation == pytest.approx(
+        integrate.simpson(abs(second), x=x), abs=2e-4
+    )
 
 
 @pytest.mark.parametrize("name", mloss.ACTIVATIONS)
 def test_one_signed_means_convex_or_concave(name):
     """Then f' is monotone, so its variation is the difference of its values at the two ends."""
-    ends = mloss.derivative(mloss.activation(name), torch.tensor([-40.0, 40.0], dtype=torch.float64))
+    ends = mloss.derivative(
+        mloss.activation(name), torch.tensor([-40.0, 40.0], dtype=torch.float64)
+    )
     monotone = abs(ends[1] - ends[0]).item() > mloss.activation(name).variation - 1e-6
     assert mloss.activation(name).one_signed == monotone
 
 
 # ---------------------------------------------------------------------- random models of a node
+
 
 @st.composite
 def models(draw, largest=5):
@@ -132,7 +150,9 @@ def models(draw, largest=5):
     q = draw(st.integers(2, largest))
     numbers = st.floats(-1.5, 1.5)
     parts = draw(st.lists(st.floats(0.05, 1), min_size=q, max_size=q))
-    factor = torch.tensor(draw(st.lists(numbers, min_size=q * q, max_size=q * q)), dtype=torch.float64)
+    factor = torch.tensor(
+        draw(st.lists(numbers, min_size=q * q, max_size=q * q)), dtype=torch.float64
+    )
     factor = factor.view(q, q)
     shift = torch.tensor(draw(st.lists(numbers, min_size=q, max_size=q)), dtype=torch.float64)
     return [part / sum(parts) for part in parts], factor @ factor.T, shift
@@ -142,8 +162,11 @@ def models(draw, largest=5):
 def test_spread_equals_its_pairwise_form(model):
     weights, cov, shift = model
     pairs = sum(
-        weights[i] * weights[j] * (cov[i, i] + cov[j, j] - 2 * cov[i, j] + (shift[i] - shift[j]) ** 2).item()
-        for i in range(len(cov)) for j in range(i)
+        weights[i]
+        * weights[j]
+        * (cov[i, i] + cov[j, j] - 2 * cov[i, j] + (shift[i] - shift[j]) ** 2).item()
+        for i in range(len(cov))
+        for j in range(i)
     )
     assert mloss.spread(cov, weights, shift) == pytest.approx(pairs, abs=1e-10)
 
@@ -152,12 +175,18 @@ def test_spread_equals_its_pairwise_form(model):
 def test_spread_ignores_what_all_models_share(model, common):
     weights, cov, shift = model
     expected = mloss.spread(cov, weights, shift)
-    assert mloss.spread(cov + common**2, weights, shift + common) == pytest.approx(expected, abs=1e-9)
+    assert mloss.spread(cov + common**2, weights, shift + common) == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_spread_is_the_expected_weighted_variance_of_samples():
     rng = np.random.default_rng(0)
-    cov, mean, weights = np.array([[1.0, 0.3, 0], [0.3, 2, -0.5], [0, -0.5, 0.5]]), [0.5, 0, -1], [0.2, 0.3, 0.5]
+    cov, mean, weights = (
+        np.array([[1.0, 0.3, 0], [0.3, 2, -0.5], [0, -0.5, 0.5]]),
+        [0.5, 0, -1],
+        [0.2, 0.3, 0.5],
+    )
     d = rng.multivariate_normal(mean, cov, size=200_000)
     values = ((d - (d @ weights)[:, None]) ** 2) @ weights
     spread = mloss.spread(torch.tensor(cov), weights, mean)
@@ -177,6 +206,7 @@ def test_covariance_entries_by_hand():
 
 
 # ----------------------------------------------------- expectations against numerical integration
+
 
 def quadrature(f, k, cov, weights, shift=(0.0, 0.0), points=1601):
     """E|D| of two models for x uniform on (-k, k), as an integral over two variables.
@@ -213,7 +243,9 @@ settings_of_two = pytest.mark.parametrize("k, cov, weights", SETTINGS.values(), 
 @settings_of_two
 def test_expected_mloss_of_relu_against_integration(k, cov, weights):
     exact = quadrature(lambda x: np.maximum(x, 0), k, cov, weights)
-    assert mloss.expected_mloss_relu(k, torch.tensor(cov), weights) == pytest.approx(exact, rel=2e-4)
+    assert mloss.expected_mloss_relu(k, torch.tensor(cov), weights) == pytest.approx(
+        exact, rel=2e-4
+    )
 
 
 @settings_of_two
@@ -228,13 +260,16 @@ def test_simulated_gelu_against_integration(k, cov, weights, shift):
 
 
 @pytest.mark.parametrize("sobol", [False, True])
-@pytest.mark.parametrize("q, sigma, rho, weights", [
-    (2, 1.0, 0.0, None), (3, [0.5, 1.0, 2.0], 0.3, [0.5, 0.3, 0.2]), (8, 1.0, -0.1, None),
-])
+@pytest.mark.parametrize(
+    "q, sigma, rho, weights",
+    [(2, 1.0, 0.0, None), (3, [0.5, 1.0, 2.0], 0.3, [0.5, 0.3, 0.2]), (8, 1.0, -0.1, None)],
+)
 @pytest.mark.parametrize("k", [0.3, 2.0, 10.0])
 def test_expected_mloss_of_relu_against_simulation(k, q, sigma, rho, weights, sobol):
     cov = mloss.covariance(q, sigma, rho)
-    got = mloss.monte_carlo(mloss.activation("relu"), k, cov, weights=weights, draws=100_000, seed=1, sobol=sobol)
+    got = mloss.monte_carlo(
+        mloss.activation("relu"), k, cov, weights=weights, draws=100_000, seed=1, sobol=sobol
+    )
     assert abs(got.mean - mloss.expected_mloss_relu(k, cov, weights)) < 4 * got.stderr
 
 
@@ -244,27 +279,42 @@ def test_relu_with_normal_input_has_the_textbook_mean():
     average = (cov.numpy() @ weights) @ weights
     mean = sum(a * math.sqrt(k**2 + v) for a, v in zip(weights, cov.diagonal().tolist()))
     exact = (mean - math.sqrt(k**2 + average)) / math.sqrt(2 * math.pi)
-    got = mloss.monte_carlo(mloss.activation("relu"), k, cov, weights=weights, base="normal", draws=300_000)
+    got = mloss.monte_carlo(
+        mloss.activation("relu"), k, cov, weights=weights, base="normal", draws=300_000
+    )
     assert abs(got.mean - exact) < 4 * got.stderr
 
 
 def test_base_may_be_any_inverse_distribution_function():
     """Laplace input: the ReLU integral over x is done by scipy, the rest in closed form."""
+
     def average(variance):
         s = math.sqrt(variance)
-        return integrate.quad(lambda x: stats.laplace.pdf(x, scale=2) * (
-            x * stats.norm.cdf(x / s) + s * stats.norm.pdf(x / s)), -60, 60, limit=200)[0]
+        return integrate.quad(
+            lambda x: (
+                stats.laplace.pdf(x, scale=2)
+                * (x * stats.norm.cdf(x / s) + s * stats.norm.pdf(x / s))
+            ),
+            -60,
+            60,
+            limit=200,
+        )[0]
 
     def inverse(u):
         return -torch.sign(u - 0.5) * torch.log1p(-2 * (u - 0.5).abs())
 
-    got = mloss.monte_carlo(mloss.activation("relu"), 2.0, mloss.covariance(2, 1.0), base=inverse, draws=300_000)
+    got = mloss.monte_carlo(
+        mloss.activation("relu"), 2.0, mloss.covariance(2, 1.0), base=inverse, draws=300_000
+    )
     assert abs(got.mean - (average(1.0) - average(0.5))) < 4 * got.stderr
 
 
 # ------------------------------------------------------------------------------------ the theorem
 
-@given(models(), st.sampled_from(sorted(mloss.ACTIVATIONS)), st.floats(0.3, 10), st.integers(0, 10**6))
+
+@given(
+    models(), st.sampled_from(sorted(mloss.ACTIVATIONS)), st.floats(0.3, 10), st.integers(0, 10**6)
+)
 def test_the_theorem_bounds_the_expectation_everywhere(model, name, k, seed):
     weights, cov, shift = model
     f = mloss.activation(name)
@@ -273,10 +323,17 @@ def test_the_theorem_bounds_the_expectation_everywhere(model, name, k, seed):
     assert got.mean <= bound + 5 * got.stderr + 1e-9
 
 
-@pytest.mark.parametrize("name", [a.name for a in mloss.ACTIVATIONS.values() if a.name != "identity"])
+@pytest.mark.parametrize(
+    "name", [a.name for a in mloss.ACTIVATIONS.values() if a.name != "identity"]
+)
 def test_the_theorem_is_exact_in_its_limit(name):
     """Small deviations, unequal weights, correlation, a shift; k = 10 leaves out under 1e-4 of f's bends."""
-    f, k, cov, weights = mloss.activation(name), 10.0, 0.03**2 * mloss.covariance(2, [1, 2], 0.3), [0.3, 0.7]
+    f, k, cov, weights = (
+        mloss.activation(name),
+        10.0,
+        0.03**2 * mloss.covariance(2, [1, 2], 0.3),
+        [0.3, 0.7],
+    )
     shift = torch.tensor([0.03, -0.01], dtype=torch.float64)
     got = mloss.monte_carlo(f, k, cov, weights=weights, shift=shift, draws=2**19, sobol=True)
     expected = mloss.expected_mloss(f.variation, k, mloss.spread(cov, weights, shift))
@@ -315,7 +372,9 @@ def test_the_standard_error_is_honest(sobol):
 
 def test_sobol_points_buy_precision():
     f, cov = mloss.activation("gelu"), mloss.covariance(2, 1.0)
-    plain, sobol = (mloss.monte_carlo(f, 3.0, cov, draws=2**16, sobol=sobol) for sobol in (False, True))
+    plain, sobol = (
+        mloss.monte_carlo(f, 3.0, cov, draws=2**16, sobol=sobol) for sobol in (False, True)
+    )
     assert plain.draws == sobol.draws == 2**16
     assert sobol.stderr < plain.stderr / 3
 
@@ -331,7 +390,9 @@ def test_chunks_add_up_to_one_pass(chunk, statistic):
         return h.clamp(min=0)
 
     weights, cov = np.array([0.5, 0.3, 0.2]), mloss.covariance(3, 1.0)
-    got = mloss.monte_carlo(relu, 1.5, cov, weights=weights, statistic=statistic, draws=20_000, chunk=chunk)
+    got = mloss.monte_carlo(
+        relu, 1.5, cov, weights=weights, statistic=statistic, draws=20_000, chunk=chunk
+    )
     h = np.concatenate([h for h in seen if h.ndim == 2], axis=1)
     d = np.maximum(weights @ h, 0) - weights @ np.maximum(h, 0)
     values = {"absolute": abs(d), "squared": d**2, "signed": d}[statistic]
@@ -344,7 +405,9 @@ def test_chunks_add_up_to_one_pass(chunk, statistic):
 @pytest.mark.parametrize("chunk", [1000, 2**17])
 def test_the_chunk_size_does_not_bias_the_estimate(chunk, sobol):
     k, cov = 2.0, mloss.covariance(2, 1.0)
-    got = mloss.monte_carlo(mloss.activation("relu"), k, cov, draws=200_000, chunk=chunk, sobol=sobol)
+    got = mloss.monte_carlo(
+        mloss.activation("relu"), k, cov, draws=200_000, chunk=chunk, sobol=sobol
+    )
     assert abs(got.mean - mloss.expected_mloss_relu(k, cov)) < 4 * got.stderr
 
 
@@ -408,7 +471,11 @@ class NothingWidened(torch.utils._python_dispatch.TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
         given = [a for a in args if isinstance(a, torch.Tensor)]
-        if given and given[0].dtype == torch.float32 and getattr(out, "dtype", None) == torch.float64:
+        if (
+            given
+            and given[0].dtype == torch.float32
+            and getattr(out, "dtype", None) == torch.float64
+        ):
             raise TypeError(f"{function} makes float64 of float32")
         return out
 
@@ -424,6 +491,7 @@ def test_the_estimator_runs_where_float64_is_lacking(monkeypatch, sobol):
 
 def test_single_precision_uniforms_at_an_end_stay_finite(monkeypatch):
     """A float32 uniform is 0 once in 2^24 draws, and a Sobol point may round to 1: no run may end of that."""
+
     def zeros(n, dtype, **_):
         return torch.zeros(n, dtype=dtype)
 
@@ -444,7 +512,10 @@ def test_an_interval_is_symmetric_about_the_mean():
 # -------------------------------------------------------------------------------------- bad input
 
 BAD = {
-    "unknown activation": (lambda: mloss.activation("rellu"), "'rellu'; allowed: relu, .*gelu, .*identity"),
+    "unknown activation": (
+        lambda: mloss.activation("rellu"),
+        "'rellu'; allowed: relu, .*gelu, .*identity",
+    ),
     "k zero": (lambda: simulate(k=0), "k is 0; .*above 0"),
     "k negative": (lambda: simulate(k=-2.5), "k is -2.5; .*above 0"),
     "k NaN": (lambda: simulate(k=NAN), "k is nan; .*above 0"),
@@ -455,21 +526,51 @@ BAD = {
     "sigma NaN": (lambda: mloss.covariance(2, NAN), "sigma is .*nan"),
     "sigmas of wrong length": (lambda: mloss.covariance(3, [1.0, 2.0]), "sigma"),
     "rho too large": (lambda: mloss.covariance(2, 1.0, 1.5), "rho is 1.5; 2 models allow -1 to 1"),
-    "rho too small": (lambda: mloss.covariance(3, 1.0, -0.6), "rho is -0.6; 3 models allow -0.5 to 1"),
-    "weights too few": (lambda: mloss.node_mloss(torch.ones(3, 1), RELU, [0.5, 0.5]), r"3 models need 3 .*\(2,\)"),
+    "rho too small": (
+        lambda: mloss.covariance(3, 1.0, -0.6),
+        "rho is -0.6; 3 models allow -0.5 to 1",
+    ),
+    "weights too few": (
+        lambda: mloss.node_mloss(torch.ones(3, 1), RELU, [0.5, 0.5]),
+        r"3 models need 3 .*\(2,\)",
+    ),
     "weights too many": (lambda: simulate(weights=[0.5, 0.3, 0.2]), r"2 models need 2 .*\(3,\)"),
-    "weights NaN": (lambda: mloss.layer_mloss(torch.ones(2, 1), RELU, [NAN, 1]), "finite, got .*nan"),
+    "weights NaN": (
+        lambda: mloss.layer_mloss(torch.ones(2, 1), RELU, [NAN, 1]),
+        "finite, got .*nan",
+    ),
     "NaN in node": (lambda: mloss.node_mloss(BROKEN, RELU), "pre-activations hold NaN"),
     "NaN in layer": (lambda: mloss.layer_mloss(BROKEN, RELU), "pre-activations hold NaN"),
-    "NaN in normalised node": (lambda: mloss.normalised_node_mloss(BROKEN, RELU), "pre-activations hold NaN"),
-    "NaN in normalised layer": (lambda: mloss.normalised_layer_mloss(BROKEN, RELU), "pre-activations hold NaN"),
-    "infinity in node": (lambda: mloss.node_mloss(BROKEN.nan_to_num() / 0, RELU), "pre-activations hold NaN or inf"),
-    "weight negative in the theorem": (lambda: mloss.spread(COV, [1.5, -0.5]), r">= 0 with sum 1, got \[1.5, -0.5\]"),
-    "weights without sum 1": (lambda: mloss.expected_mloss_relu(1.0, COV, [0.5, 0.4]), "sum 1, got .*0.4"),
-    "unknown statistic": (lambda: simulate(statistic="mean"), "'mean'; allowed: absolute, squared, signed"),
+    "NaN in normalised node": (
+        lambda: mloss.normalised_node_mloss(BROKEN, RELU),
+        "pre-activations hold NaN",
+    ),
+    "NaN in normalised layer": (
+        lambda: mloss.normalised_layer_mloss(BROKEN, RELU),
+        "pre-activations hold NaN",
+    ),
+    "infinity in node": (
+        lambda: mloss.node_mloss(BROKEN.nan_to_num() / 0, RELU),
+        "pre-activations hold NaN or inf",
+    ),
+    "weight negative in the theorem": (
+        lambda: mloss.spread(COV, [1.5, -0.5]),
+        r">= 0 with sum 1, got \[1.5, -0.5\]",
+    ),
+    "weights without sum 1": (
+        lambda: mloss.expected_mloss_relu(1.0, COV, [0.5, 0.4]),
+        "sum 1, got .*0.4",
+    ),
+    "unknown statistic": (
+        lambda: simulate(statistic="mean"),
+        "'mean'; allowed: absolute, squared, signed",
+    ),
     "unknown base": (lambda: simulate(base="gauss"), "'gauss'; allowed: uniform, normal"),
     "draws too few": (lambda: simulate(draws=31), "draws is 31; .*32 or more"),
-    "no covariance": (lambda: simulate(cov=torch.tensor([[1.0, 2], [2, 1]])), "smallest eigenvalue is -1"),
+    "no covariance": (
+        lambda: simulate(cov=torch.tensor([[1.0, 2], [2, 1]])),
+        "smallest eigenvalue is -1",
+    ),
     "covariance NaN": (lambda: simulate(cov=COV * NAN), "cov"),
     "shift of wrong length": (lambda: simulate(shift=[1.0, 2.0, 3.0]), "shift"),
     "shift too short": (lambda: simulate(shift=[1.0]), "shift"),
@@ -484,6 +585,7 @@ def test_bad_input_is_named(call, message):
 
 def test_a_chunk_of_nothing_is_refused():
     """Before any loop, which would never end; the activation raises to prove it was not reached."""
+
     def never(h):
         raise AssertionError("reached the loop")
 

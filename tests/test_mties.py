@@ -39,25 +39,35 @@ def perceptron(*widths, activation=nn.GELU):
 
 def noise(like, seed, spread):
     g = torch.Generator().manual_seed(seed)
-    return {name: spread * torch.randn(value.shape, generator=g).to(value) for name, value in like.items()}
+    return {
+        name: spread * torch.randn(value.shape, generator=g).to(value)
+        for name, value in like.items()
+    }
 
 
 def around(base, count, spread=0.7):
-    return [{name: base[name] + step for name, step in noise(base, 10 + i, spread).items()} for i in range(count)]
+    return [
+        {name: base[name] + step for name, step in noise(base, 10 + i, spread).items()}
+        for i in range(count)
+    ]
 
 
 def task(backbone, count=3, size=7, seed=0):
     """A base, experts around it, and inputs for a perceptron."""
     base = noise(backbone.names(), seed, 1.0)
     width = base["0.weight"].shape[1]
-    inputs = torch.randn(size, width, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
+    inputs = torch.randn(
+        size, width, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64
+    )
     return base, around(base, count), inputs
 
 
 def close(a, b):
     assert a.keys() == b.keys()
     for key in a:
-        torch.testing.assert_close(torch.as_tensor(a[key]).double(), torch.as_tensor(b[key]).double())
+        torch.testing.assert_close(
+            torch.as_tensor(a[key]).double(), torch.as_tensor(b[key]).double()
+        )
 
 
 def differ(a, b):
@@ -92,18 +102,28 @@ def algorithm_1(base, experts, inputs, sites, keep, spread, scale, reading, sync
     """M-TIES of a perceptron, layer by layer: score, rank, trim, merge, hand on."""
     g, measure, increment, biases = {
         "paper": (f, mloss.node_mloss, "weighted", True),
-        "released": ("gelu_tanh", mties.squared, "disjoint", False)}[reading]
+        "released": ("gelu_tanh", mties.squared, "disjoint", False),
+    }[reading]
     merged, rates = dict(base), {}
     for layer in sorted({int(name.split(".")[0]) for name in base}):
         own = [f"{layer}.weight", f"{layer}.bias"]
         here = {}
         if str(layer) in sites:
             reader = merged if synchronised else base
-            losses = scores_by_hand(reader, experts, inputs, layer, FUNCTIONS[f], measure, FUNCTIONS[g])
+            losses = scores_by_hand(
+                reader, experts, inputs, layer, FUNCTIONS[f], measure, FUNCTIONS[g]
+            )
             rank = (rankdata(losses) - 1) / (len(losses) - 1)
             here = {own[0]: torch.tensor(keep - spread * rank)}
-        merged |= brute_m_ties({name: base[name] for name in own}, [{name: e[name] for name in own} for e in experts],
-                               here, keep, scale, increment, biases)
+        merged |= brute_m_ties(
+            {name: base[name] for name in own},
+            [{name: e[name] for name in own} for e in experts],
+            here,
+            keep,
+            scale,
+            increment,
+            biases,
+        )
         rates |= here
     return merged, rates
 
@@ -126,7 +146,11 @@ def test_scores_that_differ_in_the_last_digit_have_different_ranks():
     assert mties.ranks(scores).tolist() == [0.5, 1, 0]
 
 
-@given(st.lists(st.integers(0, 5), min_size=2, max_size=8), st.floats(0.01, 1), st.sampled_from([0, 0.1, 0.5, 1]))
+@given(
+    st.lists(st.integers(0, 5), min_size=2, max_size=8),
+    st.floats(0.01, 1),
+    st.sampled_from([0, 0.1, 0.5, 1]),
+)
 def test_keep_rates_fall_with_the_score_from_keep_by_at_most_spread(scores, keep, share):
     spread = keep * share
     rates = mties.keep_rates(torch.tensor(scores), keep, spread).tolist()
@@ -142,10 +166,17 @@ def test_a_single_node_keeps_all_it_may():
     assert mties.keep_rates(torch.tensor([3.0]), 0.4, 0.3).tolist() == pytest.approx([0.4])
 
 
-@pytest.mark.parametrize("keep, spread, message", [
-    (0.2, 0.3, "spread is 0.3; allowed: from 0 to keep, here 0.2"), (0.5, -0.1, "spread is -0.1; allowed: from 0"),
-    (0.5, math.nan, "spread is nan"), (0, 0, "keep is 0; allowed: above 0, at most 1"), (1.2, 0.1, "keep is 1.2"),
-    (math.nan, 0.1, "keep is nan")])
+@pytest.mark.parametrize(
+    "keep, spread, message",
+    [
+        (0.2, 0.3, "spread is 0.3; allowed: from 0 to keep, here 0.2"),
+        (0.5, -0.1, "spread is -0.1; allowed: from 0"),
+        (0.5, math.nan, "spread is nan"),
+        (0, 0, "keep is 0; allowed: above 0, at most 1"),
+        (1.2, 0.1, "keep is 1.2"),
+        (math.nan, 0.1, "keep is nan"),
+    ],
+)
 def test_rates_out_of_range_are_refused_before_any_work(keep, spread, message):
     with pytest.raises(ValueError, match=message):
         mties.keep_rates(torch.ones(3), keep, spread)
@@ -162,9 +193,16 @@ def test_scores_that_are_no_numbers_have_no_ranks(value):
 # Sites
 
 
-@pytest.mark.parametrize("layers, expected", [
-    ("*", ["0", "2", "4", "6"]), ("2", ["2"]), ("6,0", ["0", "6"]), ("[04] , 6", ["0", "4", "6"]),
-    ("?,2", ["0", "2", "4", "6"])])
+@pytest.mark.parametrize(
+    "layers, expected",
+    [
+        ("*", ["0", "2", "4", "6"]),
+        ("2", ["2"]),
+        ("6,0", ["0", "6"]),
+        ("[04] , 6", ["0", "4", "6"]),
+        ("?,2", ["0", "2", "4", "6"]),
+    ],
+)
 def test_sites_are_picked_by_patterns_in_the_order_of_the_network(layers, expected):
     assert mties.pick_sites(perceptron(2, 3, 3, 3, 3, 2), layers) == expected
 
@@ -177,7 +215,9 @@ def test_a_pattern_that_matches_nothing_lists_the_sites(layers, pattern):
 
 
 def test_a_network_without_an_activation_has_nothing_to_measure():
-    with pytest.raises(ValueError, match="Plain has no layer that feeds an activation, so M-Loss has nothing to"):
+    with pytest.raises(
+        ValueError, match="Plain has no layer that feeds an activation, so M-Loss has nothing to"
+    ):
         mties.pick_sites(Plain(nn.Sequential(nn.Linear(2, 3)), 3))
 
 
@@ -191,9 +231,21 @@ def test_scores_are_those_of_a_loop_over_inputs_and_nodes(own, measure, activati
     backbone = perceptron(3, 4, 5, 2)
     base, experts, inputs = task(backbone)
     reader = None if own else base
-    found = mties.node_scores(backbone, reader, experts, inputs, measure=measure, activation=activation)
-    expected = {site: scores_by_hand(reader, experts, inputs, int(site), FUNCTIONS["gelu"], measure,
-                                     FUNCTIONS[activation or "gelu"]) for site in ("0", "2")}
+    found = mties.node_scores(
+        backbone, reader, experts, inputs, measure=measure, activation=activation
+    )
+    expected = {
+        site: scores_by_hand(
+            reader,
+            experts,
+            inputs,
+            int(site),
+            FUNCTIONS["gelu"],
+            measure,
+            FUNCTIONS[activation or "gelu"],
+        )
+        for site in ("0", "2")
+    }
     close(found, expected)
     assert min(value.max() for value in found.values()) > 1e-3
 
@@ -212,8 +264,11 @@ def test_scores_do_not_depend_on_the_batch(own):
     base, experts, inputs = task(backbone)
     for measure in MEASURES:
         one, few, whole, default = (
-            mties.node_scores(backbone, None if own else base, experts, inputs, measure=measure, batch=batch)
-            for batch in (1, 3, 100, None))
+            mties.node_scores(
+                backbone, None if own else base, experts, inputs, measure=measure, batch=batch
+            )
+            for batch in (1, 3, 100, None)
+        )
         for found in (one, few, default):
             close(found, whole)
 
@@ -245,9 +300,13 @@ def t5_tied(folder):
 @pytest.fixture(scope="module", params=[*MAKERS, "t5_tied"])
 def made(request, tmp_path_factory):
     """A tiny backbone with its state, two experts and raw inputs."""
-    backbone, source, inputs = (MAKERS | {"t5_tied": t5_tied})[request.param](tmp_path_factory.mktemp(request.param))
+    backbone, source, inputs = (MAKERS | {"t5_tied": t5_tied})[request.param](
+        tmp_path_factory.mktemp(request.param)
+    )
     state = backbone.adopt(backbone.read(str(source)), str(source))
-    return SimpleNamespace(backbone=backbone, state=state, experts=around(state, 2, 0.2), inputs=inputs)
+    return SimpleNamespace(
+        backbone=backbone, state=state, experts=around(state, 2, 0.2), inputs=inputs
+    )
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["one reader", "own inputs"])
@@ -256,15 +315,21 @@ def test_scores_in_every_network_come_from_what_enters_its_sites(made, own):
     backbone, f = made.backbone, mloss.ACTIVATIONS[made.backbone.activation].f
     gaps = {site: [] for site in backbone.sites()}
     for i in range(len(made.inputs)):
-        piece = backbone.prepare(made.inputs[i:i + 1])
+        piece = backbone.prepare(made.inputs[i : i + 1])
         seen = [backbone.preactivations(e if own else made.state, piece) for e in made.experts]
         for l, site in enumerate(gaps):
-            h = torch.stack([linear(seen[p][l][0], e[f"{site}.weight"], e.get(f"{site}.bias"))[0]
-                             for p, e in enumerate(made.experts)]).double()
+            h = torch.stack(
+                [
+                    linear(seen[p][l][0], e[f"{site}.weight"], e.get(f"{site}.bias"))[0]
+                    for p, e in enumerate(made.experts)
+                ]
+            ).double()
             gaps[site].append((f(h.mean(0)) - f(h).mean(0)).abs())
     expected = {site: torch.cat(found).mean(0) for site, found in gaps.items()}
     for batch in (None, 2):
-        found = mties.node_scores(backbone, None if own else made.state, made.experts, made.inputs, batch=batch)
+        found = mties.node_scores(
+            backbone, None if own else made.state, made.experts, made.inputs, batch=batch
+        )
         assert all(value.std() > 1e-4 for value in found.values())
         for site, value in found.items():
             torch.testing.assert_close(value, expected[site], rtol=1e-3, atol=1e-6)
@@ -278,10 +343,16 @@ def test_padding_is_left_out(tmp_path):
     backbone, folder, texts = MAKERS["bert"](tmp_path)
     state = backbone.adopt(backbone.read(str(folder)), str(folder))
     experts = around(state, 3, 0.2)
-    model, tokenizer, entered = BertModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder), {}
+    model, tokenizer, entered = (
+        BertModel.from_pretrained(folder).eval(),
+        AutoTokenizer.from_pretrained(folder),
+        {},
+    )
     for i, layer in enumerate(model.encoder.layer):
         entered[i] = []
-        layer.intermediate.dense.register_forward_pre_hook(lambda m, args, i=i: entered[i].append(args[0][0]))
+        layer.intermediate.dense.register_forward_pre_hook(
+            lambda m, args, i=i: entered[i].append(args[0][0])
+        )
     for text in texts:
         model(**tokenizer(text, return_tensors="pt", return_token_type_ids=False))
     for i, pieces in entered.items():
@@ -297,21 +368,39 @@ def test_padding_is_left_out(tmp_path):
 def convolutional():
     """Convolutions with and without a BatchNorm; the inner pair is the site `0`."""
     inner = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3))
-    backbone = Plain(nn.Sequential(inner, nn.ReLU(), nn.Conv2d(3, 4, 2, stride=2), nn.ReLU(), nn.Flatten(),
-                                   nn.Linear(16, 2)).double(), 2)
+    backbone = Plain(
+        nn.Sequential(
+            inner,
+            nn.ReLU(),
+            nn.Conv2d(3, 4, 2, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(16, 2),
+        ).double(),
+        2,
+    )
     states = []
     for seed in range(4):
-        state = {name: value if "tracked" in name else noise({name: value}, seed, 1.0)[name]
-                 for name, value in backbone.names().items()}
+        state = {
+            name: value if "tracked" in name else noise({name: value}, seed, 1.0)[name]
+            for name, value in backbone.names().items()
+        }
         states.append(state | {"0.1.running_var": state["0.1.running_var"].square() + 0.5})
     g = torch.Generator().manual_seed(9)
-    return backbone, states[0], states[1:], torch.randn(5, 2, 4, 4, generator=g, dtype=torch.float64)
+    return (
+        backbone,
+        states[0],
+        states[1:],
+        torch.randn(5, 2, 4, 4, generator=g, dtype=torch.float64),
+    )
 
 
 def normed(state, x):
     h = conv2d(x, state["0.0.weight"], padding=1)
-    mean, variance, weight, bias = (state[f"0.1.{name}"].view(3, 1, 1)
-                                    for name in ("running_mean", "running_var", "weight", "bias"))
+    mean, variance, weight, bias = (
+        state[f"0.1.{name}"].view(3, 1, 1)
+        for name in ("running_mean", "running_var", "weight", "bias")
+    )
     return (h - mean) / (variance + 1e-5).sqrt() * weight + bias
 
 
@@ -319,8 +408,17 @@ def normed(state, x):
 def test_nodes_of_a_convolution_are_its_channels_and_its_norm_belongs_to_it(own):
     backbone, base, experts, inputs = convolutional()
     first = torch.stack([normed(e, inputs) for e in experts])
-    second = torch.stack([conv2d(normed(e if own else base, inputs).clamp(min=0), e["2.weight"], e["2.bias"], stride=2)
-                          for e in experts])
+    second = torch.stack(
+        [
+            conv2d(
+                normed(e if own else base, inputs).clamp(min=0),
+                e["2.weight"],
+                e["2.bias"],
+                stride=2,
+            )
+            for e in experts
+        ]
+    )
     found = mties.node_scores(backbone, None if own else base, experts, inputs, batch=2)
     for site, h in {"0": first, "2": second}.items():
         gap = h.mean(0).clamp(min=0) - h.clamp(min=0).mean(0)
@@ -332,21 +430,30 @@ def test_the_rows_of_a_convolution_are_trimmed_by_their_channels_rates():
     merged, rates = mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4, reading="released")
     assert list(rates) == ["0.0.weight", "2.weight"]
     assert [sorted(rate.tolist()) for rate in rates.values()] == [
-        pytest.approx([0.1, 0.3, 0.5]), pytest.approx([0.1, 0.1 + 0.4 / 3, 0.5 - 0.4 / 3, 0.5])]
+        pytest.approx([0.1, 0.3, 0.5]),
+        pytest.approx([0.1, 0.1 + 0.4 / 3, 0.5 - 0.4 / 3, 0.5]),
+    ]
     close(merged, brute_m_ties(base, experts, rates, 0.5))
     merged, rates = mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4)
     close(merged, brute_m_ties(base, experts, rates, 0.5, increment="weighted", biases=True))
 
 
 def test_nodes_of_a_convolution_of_sequences_are_its_channels():
-    backbone = Plain(nn.Sequential(nn.Conv1d(2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(15, 2)).double(), 2)
+    backbone = Plain(
+        nn.Sequential(nn.Conv1d(2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(15, 2)).double(), 2
+    )
     base = noise(backbone.names(), 0, 1.0)
     found = mties.node_scores(backbone, base, around(base, 2), torch.randn(4, 2, 6).double())
     assert found["0"].shape == (3,)
 
 
 def test_each_site_is_measured_by_the_activation_behind_it():
-    backbone = Plain(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5), nn.GELU(), nn.Linear(5, 2)).double(), 2)
+    backbone = Plain(
+        nn.Sequential(
+            nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5), nn.GELU(), nn.Linear(5, 2)
+        ).double(),
+        2,
+    )
     base, experts, inputs = task(backbone)
     relu, gelu = FUNCTIONS["relu"], FUNCTIONS["gelu"]
     expected = scores_by_hand(base, experts, inputs, 2, relu, mloss.node_mloss, gelu)
@@ -360,7 +467,9 @@ def forbidden(*_):
 @pytest.mark.parametrize("own", [False, True], ids=["one reader", "own inputs"])
 def test_nothing_behind_the_last_site_is_run(made, own):
     first, second = made.backbone.sites()
-    modules = [made.backbone.module.get_submodule(name) for name in (*made.backbone.readouts(), second)]
+    modules = [
+        made.backbone.module.get_submodule(name) for name in (*made.backbone.readouts(), second)
+    ]
     handles = [module.register_forward_pre_hook(forbidden) for module in modules]
     try:
         reader = None if own else made.state
@@ -388,19 +497,28 @@ def test_weights_that_overflow_are_refused():
     backbone = perceptron(3, 4, 2)
     base, experts, inputs = task(backbone)
     with pytest.raises(ValueError, match="the pre-activations hold NaN or infinity"):
-        mties.node_scores(backbone, base, [*experts, {name: value * 1e308 for name, value in base.items()}], inputs)
+        mties.node_scores(
+            backbone,
+            base,
+            [*experts, {name: value * 1e308 for name, value in base.items()}],
+            inputs,
+        )
 
 
 # M-TIES
 
 
-@pytest.mark.parametrize("keep, spread, scale", [(0.5, 0.4, 1.0), (0.7, 0.7, 0.6), (1.0, 0.5, 1.0), (0.3, 0.0, 1.5)])
+@pytest.mark.parametrize(
+    "keep, spread, scale", [(0.5, 0.4, 1.0), (0.7, 0.7, 0.6), (1.0, 0.5, 1.0), (0.3, 0.0, 1.5)]
+)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_papers_reading_is_algorithm_1_to_the_letter(keep, spread, scale, seed):
     backbone = perceptron(3, 5, 4, 2)
     base, experts, inputs = task(backbone, seed=seed)
     merged, rates = mties.m_ties(backbone, base, experts, inputs, keep, spread, scale)
-    expected, expected_rates = algorithm_1(base, experts, inputs, ["0", "2"], keep, spread, scale, "paper", True)
+    expected, expected_rates = algorithm_1(
+        base, experts, inputs, ["0", "2"], keep, spread, scale, "paper", True
+    )
     close(merged, expected)
     close(rates, expected_rates)
 
@@ -410,46 +528,74 @@ def test_later_layers_are_scored_behind_the_merged_ones(monkeypatch):
     backbone = perceptron(3, 6, 6, 2)
     base, experts, inputs = task(backbone)
     merged, rates = mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4)
-    apart, apart_rates = algorithm_1(base, experts, inputs, ["0", "2"], 0.5, 0.4, 1.0, "paper", False)
+    apart, apart_rates = algorithm_1(
+        base, experts, inputs, ["0", "2"], 0.5, 0.4, 1.0, "paper", False
+    )
     assert differ({"2.weight": rates["2.weight"]}, {"2.weight": apart_rates["2.weight"]})
-    assert {name for name in base if differ({"": merged[name]}, {"": apart[name]})} == {"2.weight", "2.bias"}
-    monkeypatch.setitem(mties.VARIANTS, "paper", replace(mties.VARIANTS["paper"], synchronised=False))
+    assert {name for name in base if differ({"": merged[name]}, {"": apart[name]})} == {
+        "2.weight",
+        "2.bias",
+    }
+    monkeypatch.setitem(
+        mties.VARIANTS, "paper", replace(mties.VARIANTS["paper"], synchronised=False)
+    )
     close(mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4)[0], apart)
 
 
 @pytest.mark.parametrize("keep, spread", [(0.5, 0.4), (0.3, 0.1)])
 @pytest.mark.parametrize("activation", [nn.GELU, nn.ReLU])
-def test_the_released_reading_is_m_ties_with_the_rates_that_the_base_gives(keep, spread, activation):
+def test_the_released_reading_is_m_ties_with_the_rates_that_the_base_gives(
+    keep, spread, activation
+):
     """It measures with the approximate GELU whatever the network's own activation."""
     backbone = perceptron(3, 12, 11, 2, activation=activation)
     base, experts, inputs = task(backbone)
-    merged, rates = mties.m_ties(backbone, base, experts, inputs, keep, spread, 0.8, reading="released")
-    expected, expected_rates = algorithm_1(base, experts, inputs, ["0", "2"], keep, spread, 0.8, "released", False,
-                                           backbone.activation)
+    merged, rates = mties.m_ties(
+        backbone, base, experts, inputs, keep, spread, 0.8, reading="released"
+    )
+    expected, expected_rates = algorithm_1(
+        base, experts, inputs, ["0", "2"], keep, spread, 0.8, "released", False, backbone.activation
+    )
     close(merged, expected)
     close(rates, expected_rates)
-    scores = mties.node_scores(backbone, base, experts, inputs, measure=mties.squared, activation="gelu_tanh")
-    scored = {f"{site}.weight": mties.keep_rates(score, keep, spread) for site, score in scores.items()}
+    scores = mties.node_scores(
+        backbone, base, experts, inputs, measure=mties.squared, activation="gelu_tanh"
+    )
+    scored = {
+        f"{site}.weight": mties.keep_rates(score, keep, spread) for site, score in scores.items()
+    }
     close(merged, merge.m_ties(base, experts, scored, keep, 0.8))
 
 
 def test_every_network_is_merged_by_both_readings(made):
     backbone, base, experts = made.backbone, made.state, made.experts
-    for reading, options in (("paper", {"increment": "weighted", "biases": True}), ("released", {})):
-        merged, rates = mties.m_ties(backbone, base, experts, made.inputs, 0.5, 0.4, reading=reading)
+    for reading, options in (
+        ("paper", {"increment": "weighted", "biases": True}),
+        ("released", {}),
+    ):
+        merged, rates = mties.m_ties(
+            backbone, base, experts, made.inputs, 0.5, 0.4, reading=reading
+        )
         assert list(rates) == [f"{site}.weight" for site in backbone.sites()]
         for name, rate in rates.items():
-            assert sorted(rate.tolist()) == pytest.approx([0.1 + 0.4 * i / (len(rate) - 1) for i in range(len(rate))])
+            assert sorted(rate.tolist()) == pytest.approx(
+                [0.1 + 0.4 * i / (len(rate) - 1) for i in range(len(rate))]
+            )
         close(merged, merge.m_ties(base, experts, rates, 0.5, **options))
         assert backbone.embed(merged, made.inputs).isfinite().all()
 
 
-@pytest.mark.parametrize("reading, options", [("paper", {"increment": "weighted", "biases": True}), ("released", {})])
+@pytest.mark.parametrize(
+    "reading, options", [("paper", {"increment": "weighted", "biases": True}), ("released", {})]
+)
 def test_without_a_spread_all_rows_are_trimmed_alike(reading, options):
     backbone = perceptron(3, 5, 4, 2)
     base, experts, inputs = task(backbone)
     merged, rates = mties.m_ties(backbone, base, experts, inputs, 0.4, 0.0, reading=reading)
-    constant = {"0.weight": torch.full((5,), 0.4).double(), "2.weight": torch.full((4,), 0.4).double()}
+    constant = {
+        "0.weight": torch.full((5,), 0.4).double(),
+        "2.weight": torch.full((4,), 0.4).double(),
+    }
     close(rates, constant)
     close(merged, brute_m_ties(base, experts, constant, 0.4, **options))
 
@@ -460,8 +606,12 @@ def test_layers_restrict_which_rows_have_rates(reading):
     base, experts, inputs = task(backbone)
     synchronised = reading == "paper"
     for layers, sites in (("2", ["2"]), ("4,0", ["0", "4"])):
-        merged, rates = mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4, reading=reading, layers=layers)
-        expected, expected_rates = algorithm_1(base, experts, inputs, sites, 0.5, 0.4, 1.0, reading, synchronised)
+        merged, rates = mties.m_ties(
+            backbone, base, experts, inputs, 0.5, 0.4, reading=reading, layers=layers
+        )
+        expected, expected_rates = algorithm_1(
+            base, experts, inputs, sites, 0.5, 0.4, 1.0, reading, synchronised
+        )
         assert list(rates) == [f"{site}.weight" for site in sites]
         close(rates, expected_rates)
         close(merged, expected)
@@ -471,8 +621,10 @@ def test_layers_restrict_which_rows_have_rates(reading):
 def test_the_order_of_the_experts_does_not_matter(reading):
     backbone = perceptron(3, 5, 4, 2)
     base, experts, inputs = task(backbone)
-    for found, expected in zip(mties.m_ties(backbone, base, experts[::-1], inputs, 0.5, 0.4, reading=reading),
-                               mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4, reading=reading)):
+    for found, expected in zip(
+        mties.m_ties(backbone, base, experts[::-1], inputs, 0.5, 0.4, reading=reading),
+        mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4, reading=reading),
+    ):
         close(found, expected)
 
 
@@ -488,7 +640,9 @@ def test_what_m_ties_is_given_is_left_alone():
     base, experts, inputs = task(backbone)
     mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4)
     again, others, same = task(backbone)
-    for found, expected in zip([base, *experts, {"x": inputs}], [again, *others, {"x": same}], strict=True):
+    for found, expected in zip(
+        [base, *experts, {"x": inputs}], [again, *others, {"x": same}], strict=True
+    ):
         assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
@@ -510,7 +664,9 @@ def evaluations(q, layers, batch=None):
     base, experts, inputs = task(backbone, count=q)
     runs = []
     for site in ("0", "2", "4", "6", "8"):
-        backbone.module.get_submodule(site).register_forward_hook(lambda *_, site=site: runs.append(site))
+        backbone.module.get_submodule(site).register_forward_hook(
+            lambda *_, site=site: runs.append(site)
+        )
     mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4, layers=layers, batch=batch)
     return [runs.count(site) for site in ("0", "2", "4", "6", "8")]
 
@@ -527,6 +683,9 @@ def test_one_batch_takes_one_pass_and_several_take_one_for_each_site():
 
 
 def test_one_pass_and_one_for_each_site_merge_alike(made):
-    one, several = (mties.m_ties(made.backbone, made.state, made.experts, made.inputs, 0.5, 0.4, batch=batch) for batch in (None, 2))
+    one, several = (
+        mties.m_ties(made.backbone, made.state, made.experts, made.inputs, 0.5, 0.4, batch=batch)
+        for batch in (None, 2)
+    )
     for found, expected in zip(one, several):
         close(found, expected)

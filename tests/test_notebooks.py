@@ -27,8 +27,12 @@ def names(cells):
 def test_the_contents_list_every_chapter():
     parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
     chapters = [chapter for part in parts for chapter in part["chapters"]]
-    files = [page["file"] for chapter in chapters for page in (chapter, *chapter.get("sections", []))]
-    assert [f for f in files if f.startswith("notebooks/")] == [f"notebooks/{path.stem}" for path in PATHS]
+    files = [
+        page["file"] for chapter in chapters for page in (chapter, *chapter.get("sections", []))
+    ]
+    assert [f for f in files if f.startswith("notebooks/")] == [
+        f"notebooks/{path.stem}" for path in PATHS
+    ]
 
 
 def test_the_notebook_is_valid(notebook):
@@ -54,7 +58,9 @@ def test_no_output_is_an_error_or_a_warning(code):
 
 def test_every_image_has_alternative_text(code):
     def has_image(cell):
-        return any(kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {}))
+        return any(
+            kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {})
+        )
 
     def alternative(cell):
         return cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
@@ -65,8 +71,12 @@ def test_every_image_has_alternative_text(code):
 def test_nothing_is_stored_that_differs_from_run_to_run(notebook):
     assert not {"papermill", "widgets"} & set(notebook.metadata)
     assert notebook.metadata.language_info == {"name": "python"}
-    assert not names(cell for cell in notebook.cells if {"execution", "papermill"} & set(cell.metadata))
-    assert not names(c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", []))
+    assert not names(
+        cell for cell in notebook.cells if {"execution", "papermill"} & set(cell.metadata)
+    )
+    assert not names(
+        c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])
+    )
 
 
 def test_cell_ids_are_unique(notebook):

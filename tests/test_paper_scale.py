@@ -26,7 +26,10 @@ def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch)
     Path("spec.toml").write_text(spec)
     for line in commands.splitlines():
         python, *arguments = shlex.split(line)
-        assert subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL).returncode == 0 and python == "python"
+        assert (
+            subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL).returncode == 0
+            and python == "python"
+        )
         assert Path("merged").exists() == ("--dry-run" not in arguments)
     found = {"states": states}
     exec(compile(look, "look", "exec"), found)
@@ -36,12 +39,23 @@ def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch)
 
 
 def rows(header):
-    table = PAGE[PAGE.index(f"| {header} |\n"):].split("\n\n")[0].splitlines()[2:]
-    return {re.findall(r"`([^`]+)`", row.split("|")[1])[0]: set(re.findall(r"`(\w+)`", row.split("|")[2])) for row in table}
+    table = PAGE[PAGE.index(f"| {header} |\n") :].split("\n\n")[0].splitlines()[2:]
+    return {
+        re.findall(r"`([^`]+)`", row.split("|")[1])[0]: set(
+            re.findall(r"`(\w+)`", row.split("|")[2])
+        )
+        for row in table
+    }
 
 
 def test_the_tables_name_every_field_every_rule_and_its_settings():
     assert rows("Field | Meaning").keys() == stream.FIELDS.keys() - {"settings"}
-    taken = {rule: set(inspect.signature(function).parameters) & stream.SETTINGS.keys() for rule, function in stream.RULES.items()}
-    named = {rule: settings & stream.SETTINGS.keys() for rule, settings in rows("`rule` | Settings").items()}
+    taken = {
+        rule: set(inspect.signature(function).parameters) & stream.SETTINGS.keys()
+        for rule, function in stream.RULES.items()
+    }
+    named = {
+        rule: settings & stream.SETTINGS.keys()
+        for rule, settings in rows("`rule` | Settings").items()
+    }
     assert named == taken

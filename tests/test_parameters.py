@@ -55,7 +55,11 @@ REJECTED = [
 
 
 def pairs(table):
-    cases = [pytest.param(kind, value, id=f"{kind} {value!r}") for kind, values in table for value in values]
+    cases = [
+        pytest.param(kind, value, id=f"{kind} {value!r}")
+        for kind, values in table
+        for value in values
+    ]
     return pytest.mark.parametrize("kind, value", cases)
 
 
@@ -77,25 +81,32 @@ def test_a_whole_number_beyond_every_float_is_refused():
         Float().check(10**400)
 
 
-@pytest.mark.parametrize("kind", [Choice(("a",), folder_with="suite.toml"), OutputFolder()], ids=["choice", "output"])
+@pytest.mark.parametrize(
+    "kind", [Choice(("a",), folder_with="suite.toml"), OutputFolder()], ids=["choice", "output"]
+)
 @pytest.mark.parametrize("value", ["x" * 5000, "~no-such-user/x"], ids=["too long", "unknown home"])
 def test_names_that_can_be_no_path_are_refused(kind, value):
     with pytest.raises(Wrong):
         kind.check(value)
 
 
-@pytest.mark.parametrize("kind, text", [
-    (Int(), "a whole number"),
-    (Int(2), "a whole number, 2 or more"),
-    (Int(0, 1000), "a whole number from 0 to 1,000"),
-    (Int(maximum=3), "a whole number, 3 or less"), (Float(above=0), "a number above 0"),
-    (Float(minimum=0, maximum=1), "a number from 0 to 1"), (Float(above=0, maximum=1), "a number above 0, 1 or less"),
-    (Choice(("a", "b")), "one of a, b"),
-    (Choice(("a",), folder_with="suite.toml"), "one of a, or a folder with a suite.toml"),
-    (Listed(Int(0)), "a list of 1 or more, each a whole number, 0 or more"),
-    (Text(), "a text that is not empty"),
-    (Listed(Text()), "a list of 1 or more, each a text that is not empty"),
-])
+@pytest.mark.parametrize(
+    "kind, text",
+    [
+        (Int(), "a whole number"),
+        (Int(2), "a whole number, 2 or more"),
+        (Int(0, 1000), "a whole number from 0 to 1,000"),
+        (Int(maximum=3), "a whole number, 3 or less"),
+        (Float(above=0), "a number above 0"),
+        (Float(minimum=0, maximum=1), "a number from 0 to 1"),
+        (Float(above=0, maximum=1), "a number above 0, 1 or less"),
+        (Choice(("a", "b")), "one of a, b"),
+        (Choice(("a",), folder_with="suite.toml"), "one of a, or a folder with a suite.toml"),
+        (Listed(Int(0)), "a list of 1 or more, each a whole number, 0 or more"),
+        (Text(), "a text that is not empty"),
+        (Listed(Text()), "a list of 1 or more, each a text that is not empty"),
+    ],
+)
 def test_what_is_allowed_reads_as_a_phrase(kind, text):
     assert str(kind) == text
 
@@ -125,10 +136,17 @@ def test_an_output_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatc
 
 # --------------------------------------------------------------------------------------- validate
 
+
 def test_all_problems_come_in_one_error():
     cells = ["# Parameters\nkep = 0.3\nzzz = 1\n"]
     with pytest.raises(ValueError) as caught:
-        validate({"In": cells, "k": -1, "draws": "abc"}, k=Float(above=0), draws=Int(1), keep=Float(), seed=Int())
+        validate(
+            {"In": cells, "k": -1, "draws": "abc"},
+            k=Float(above=0),
+            draws=Int(1),
+            keep=Float(),
+            seed=Int(),
+        )
     message = str(caught.value)
     for part in (
         "kep is not a parameter of this chapter (did you mean keep?); allowed: k, draws, keep, seed",
@@ -154,7 +172,9 @@ rates: list[float] = [0.1]  # Rates & so on"""
     namespace = {"In": [cell, "# Parameters\nseed = 7"], "seed": 7, "name": "a", "rates": [0.1]}
     table = validate(namespace, seed=Int(0), name=Choice(("a",)), rates=Listed(Float()))
     assert [row[3] for row in table.rows] == ["Seed of everything", "A <name>", "Rates & so on"]
-    assert repr(table).splitlines()[0] == "seed = 7  (a whole number, 0 or more): Seed of everything"
+    assert (
+        repr(table).splitlines()[0] == "seed = 7  (a whole number, 0 or more): Seed of everything"
+    )
     html = table._repr_html_()
     assert html.count("<tr>") == 4 and "A &lt;name&gt;" in html and "Rates &amp; so on" in html
     assert "<code>7</code>" in html
@@ -180,7 +200,10 @@ BAD = {
     "draws": ("abc", "draws is 'abc'; allowed: a whole number"),
     "k": ("-1", "k is -1; allowed: a number above 0"),
     "suite": ("nope", "suite is 'nope'; allowed: one of .*text5, or a folder with a suite.toml"),
-    "output": (os.devnull + "/x", f"output is '{os.devnull}/x' .*; allowed: a folder that can be written"),
+    "output": (
+        os.devnull + "/x",
+        f"output is '{os.devnull}/x' .*; allowed: a folder that can be written",
+    ),
 }
 
 
@@ -208,24 +231,33 @@ def failed(tmp_path_factory):
     folder, chapter = tmp_path_factory.mktemp("runs"), NOTEBOOKS / "01-expected-mloss.ipynb"
 
     def attempt(name, value):
-        target, options = folder / f"{name}.ipynb", {"kernel_name": "python3", "progress_bar": False}
+        target, options = (
+            folder / f"{name}.ipynb",
+            {"kernel_name": "python3", "progress_bar": False},
+        )
         with pytest.raises(papermill.PapermillExecutionError) as caught:
             papermill.execute_notebook(chapter, target, {name: value}, cwd=NOTEBOOKS, **options)
         return str(caught.value), nbformat.read(target, as_version=4)
 
     with ThreadPoolExecutor(2) as pool:
-        return {name: pool.submit(attempt, name, yaml.safe_load(value)) for name, (value, _) in BAD.items()}
+        return {
+            name: pool.submit(attempt, name, yaml.safe_load(value))
+            for name, (value, _) in BAD.items()
+        }
 
 
 def assert_stopped_at_validation(notebook, pattern):
     """The one error is that of the validating cell, and no later cell has run."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     [(at, error)] = [
-        (at, output) for at, cell in enumerate(code) for output in cell.outputs if output.output_type == "error"
+        (at, output)
+        for at, cell in enumerate(code)
+        for output in cell.outputs
+        if output.output_type == "error"
     ]
     assert "validate(" in code[at].source
     assert error.ename == "ValueError" and re.match(pattern, error.evalue), error.evalue
-    later = code[at + 1:]
+    later = code[at + 1 :]
     assert later and all(cell.execution_count is None and not cell.outputs for cell in later)
 
 
@@ -247,7 +279,10 @@ def test_good_parameters_reach_the_work(tiny, tmp_path):
     parameters = ["-p", "k", "3", "-p", "output", str(tmp_path / "new")]
     status, _, notebook = run(tiny, tmp_path / "out.ipynb", *parameters)
     assert status == 0
-    assert notebook.cells[-1].outputs[0].text == f"work done with 1000 3 0.5 text5 {tmp_path / 'new'}\n"
+    assert (
+        notebook.cells[-1].outputs[0].text
+        == f"work done with 1000 3 0.5 text5 {tmp_path / 'new'}\n"
+    )
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -255,10 +290,14 @@ def test_every_parameter_has_a_help_text_and_is_validated(path):
     declared = papermill.inspect_notebook(str(path))
     assert declared
     assert not [name for name, known in declared.items() if len(known["help"]) < 10]
-    assert not [name for name, known in declared.items() if known["inferred_type_name"] in ("", "None")]
+    assert not [
+        name for name, known in declared.items() if known["inferred_type_name"] in ("", "None")
+    ]
     code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     [at] = [i for i, cell in enumerate(code) if "parameters" in cell.metadata.get("tags", [])]
-    calls = [node for node in ast.walk(ast.parse(code[at + 1].source)) if isinstance(node, ast.Call)]
+    calls = [
+        node for node in ast.walk(ast.parse(code[at + 1].source)) if isinstance(node, ast.Call)
+    ]
     [call] = [call for call in calls if getattr(call.func, "id", "") == "validate"]
     assert [keyword.arg for keyword in call.keywords] == list(declared)
 
@@ -267,7 +306,11 @@ def test_every_parameter_has_a_help_text_and_is_validated(path):
 def test_the_stored_table_has_every_parameter_and_its_comment(path):
     declared = papermill.inspect_notebook(str(path))
     cells = nbformat.read(path, as_version=4).cells
-    [table] = [output.data["text/html"] for cell in cells for output in cell.get("outputs", [])
-               if 'class="params"' in output.get("data", {}).get("text/html", "")]
+    [table] = [
+        output.data["text/html"]
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if 'class="params"' in output.get("data", {}).get("text/html", "")
+    ]
     for name, known in declared.items():
         assert f"<code>{name}</code>" in table and escape(known["help"]) in table

@@ -29,7 +29,9 @@ def test_the_style_keeps_letters_legible_on_a_white_ground():
     assert min(plt.rcParams[name] for name in texts) >= 11
     assert plt.rcParams["figure.facecolor"] == plt.rcParams["savefig.facecolor"] == "white"
     cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
-    assert [to_rgb(colour) for colour in cycle] == [to_rgb(colour) for colour in plots.COLOURS.values()]
+    assert [to_rgb(colour) for colour in cycle] == [
+        to_rgb(colour) for colour in plots.COLOURS.values()
+    ]
 
 
 def test_colours_are_distinct_and_seen_on_white():

@@ -6,9 +6,10 @@ import pytest
 import tiny
 import torch
 
-from mergehelpers import alignment, evaluate, merge, protocols, states, suites
+from mergebook import protocols
+from mergebook.protocols import EXPERT, METHODS, PROTOCOLS, Bench
+from mergehelpers import alignment, evaluate, merge, states, suites
 from mergehelpers.alignment import Plan
-from mergehelpers.protocols import EXPERT, METHODS, PROTOCOLS, Bench
 
 TASKS, CLASSES = ("photos", "stamps"), ("cat", "dog", "owl")
 COUNTS = {"train": 12, "val": 12, "unlabelled": 12, "test": 24}
@@ -39,7 +40,12 @@ def test_the_head_protocol_gives_the_answers_of_the_ordinary_evaluation(bench, s
 def test_the_expert_is_each_tasks_own_and_its_head_gives_its_logits(bench, suite):
     for task in TASKS:
         own = suite.backbone.embed(suite.experts[task], suite.task(task).inputs["test"][:20])
-        torch.testing.assert_close(bench.head(task)(bench.z(EXPERT, task)).float(), suite.logits(task, own), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            bench.head(task)(bench.z(EXPERT, task)).float(),
+            suite.logits(task, own),
+            rtol=1e-5,
+            atol=1e-5,
+        )
 
 
 def test_features_are_computed_once_and_a_model_only_when_needed(bench):
@@ -57,18 +63,28 @@ def test_features_are_computed_once_and_a_model_only_when_needed(bench):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_scores_every_input_for_every_draw(bench, name):
     chosen = bench.drawn("photos", 2, (0, 1, 2))
-    scores = bench.classifier("average", "photos", name, chosen, Plan(3))(bench.z("average", "photos"))
+    scores = bench.classifier("average", "photos", name, chosen, Plan(3))(
+        bench.z("average", "photos")
+    )
     assert scores.shape == (3, 20, 3) and scores.isfinite().all()
-    single = bench.classifier("average", "photos", name, chosen[1:2], Plan(3))(bench.z("average", "photos"))
+    single = bench.classifier("average", "photos", name, chosen[1:2], Plan(3))(
+        bench.z("average", "photos")
+    )
     torch.testing.assert_close(single[0], scores[1])
 
 
 @pytest.mark.parametrize("name", [n for n, p in PROTOCOLS.items() if not p.labels])
 def test_a_protocol_that_says_so_uses_no_labels(suite, bench, name):
-    wrong = {t: replace(task, labels={s: (y + 1) % 3 for s, y in task.labels.items()}) for t, task in suite.tasks.items()}
+    wrong = {
+        t: replace(task, labels={s: (y + 1) % 3 for s, y in task.labels.items()})
+        for t, task in suite.tasks.items()
+    }
     other = Bench(replace(suite, tasks=wrong), {"test": 20}, "cpu")
     chosen = bench.drawn("photos", 2, (0,))
-    given = [b.classifier("base", "photos", name, chosen, Plan(3))(b.z("base", "photos")) for b in (bench, other)]
+    given = [
+        b.classifier("base", "photos", name, chosen, Plan(3))(b.z("base", "photos"))
+        for b in (bench, other)
+    ]
     assert torch.equal(*given)
 
 
@@ -77,22 +93,40 @@ def test_a_protocol_that_says_so_asks_no_teacher(suite, bench, name):
     shaken = replace(suite, experts={t: alignment.shuffled(e, 5) for t, e in suite.experts.items()})
     other = Bench(shaken, {"test": 20}, "cpu")
     chosen = bench.drawn("photos", 2, (0,))
-    given = [b.classifier("base", "photos", name, chosen, Plan(3))(b.z("base", "photos")) for b in (bench, other)]
+    given = [
+        b.classifier("base", "photos", name, chosen, Plan(3))(b.z("base", "photos"))
+        for b in (bench, other)
+    ]
     assert torch.equal(*given)
 
 
 def test_the_counts_of_trained_numbers():
     assert {n: p.trained(4, 3) for n, p in PROTOCOLS.items()} == {
-        "head": 0, "mean distance": 0, "prototype": 0, "vote of 5": 0, "bias only": 3, "gain and shift": 8, "same Gram": 6,
-        "FT-Classifier": 15, "FT-Classifier, from zero": 15, "aligned M": 16, "labels": 15, "labels, bias only": 3,
-        "labels, from zero": 15, "labels and teacher": 15}
+        "head": 0,
+        "mean distance": 0,
+        "prototype": 0,
+        "vote of 5": 0,
+        "bias only": 3,
+        "gain and shift": 8,
+        "same Gram": 6,
+        "FT-Classifier": 15,
+        "FT-Classifier, from zero": 15,
+        "aligned M": 16,
+        "labels": 15,
+        "labels, bias only": 3,
+        "labels, from zero": 15,
+        "labels and teacher": 15,
+    }
 
 
 def test_the_merges_are_those_of_the_package(suite):
     base, experts = suite.base, list(suite.experts.values())
     for method, setting, wanted in (
-            ("weight averaging", (), merge.average(experts)), ("task arithmetic", (0.3,), merge.task_arithmetic(base, experts, 0.3)),
-            ("TIES", (0.2, 1.5), merge.ties(base, experts, 0.2, 1.5)), ("DARE", (0.5, 0.3), merge.dare(base, experts, 0.5, 0.3, seed=0))):
+        ("weight averaging", (), merge.average(experts)),
+        ("task arithmetic", (0.3,), merge.task_arithmetic(base, experts, 0.3)),
+        ("TIES", (0.2, 1.5), merge.ties(base, experts, 0.2, 1.5)),
+        ("DARE", (0.5, 0.3), merge.dare(base, experts, 0.5, 0.3, seed=0)),
+    ):
         found = protocols.merged(suite, method, setting)
         assert all(torch.equal(found[key], wanted[key]) for key in base)
     assert states.norm(states.task_vector(base, protocols.merged(suite, "M-TIES", (0.2, 1.0)))) > 0
@@ -101,7 +135,9 @@ def test_the_merges_are_those_of_the_package(suite):
 def test_the_setting_with_the_best_validation_accuracy_is_chosen(bench, suite):
     asked = []
     scores = iter([50.0, 70.0, 70.0, 60.0, 10.0, 20.0])
-    setting, value = bench.choose("task arithmetic", lambda key, compute: asked.append(key) or next(scores))
+    setting, value = bench.choose(
+        "task arithmetic", lambda key, compute: asked.append(key) or next(scores)
+    )
     assert (setting, value) == (METHODS["task arithmetic"][1], 70.0)
     assert len(set(asked)) == 6 and all(key.startswith(bench.mark) for key in asked)
     table = evaluate.accuracy(suite, {"base": suite.base}, "val", device="cpu", progress=False)
@@ -111,21 +147,32 @@ def test_the_setting_with_the_best_validation_accuracy_is_chosen(bench, suite):
 def test_an_untrained_merge_moves_as_far_and_elsewhere(suite):
     real = merge.task_arithmetic(suite.base, list(suite.experts.values())[:1], 0.3)
     one = replace(suite, experts=dict(list(suite.experts.items())[:1]))
-    moved = [states.task_vector(suite.base, state) for state in (real, protocols.untrained(one, seed=0))]
+    moved = [
+        states.task_vector(suite.base, state) for state in (real, protocols.untrained(one, seed=0))
+    ]
     assert states.norm(moved[0]) == pytest.approx(states.norm(moved[1]), rel=1e-5)
     assert abs(states.cosine(*moved)) < 0.2
 
 
 def test_the_mark_knows_the_heads(suite):
     task = suite.tasks["photos"]
-    other = replace(suite, tasks=suite.tasks | {"photos": replace(task, head={k: v + 1 for k, v in task.head.items()})})
+    other = replace(
+        suite,
+        tasks=suite.tasks
+        | {"photos": replace(task, head={k: v + 1 for k, v in task.head.items()})},
+    )
     assert Bench(suite).mark == Bench(suite).mark != Bench(other).mark
 
 
 def test_what_is_unknown_or_missing_is_named(bench, suite):
-    with pytest.raises(ValueError, match="protocol is 'knn'; allowed: head, mean distance, .*FT-Classifier"):
+    with pytest.raises(
+        ValueError, match="protocol is 'knn'; allowed: head, mean distance, .*FT-Classifier"
+    ):
         bench.right("base", "photos", "knn", torch.zeros(1, 1, dtype=torch.long))
-    with pytest.raises(ValueError, match="method is 'soup'; allowed: weight averaging, task arithmetic, TIES, DARE, M-TIES"):
+    with pytest.raises(
+        ValueError,
+        match="method is 'soup'; allowed: weight averaging, task arithmetic, TIES, DARE, M-TIES",
+    ):
         protocols.merged(suite, "soup")
     with pytest.raises(ValueError, match="5 shots asked of the class 'cat', which has 4 samples"):
         bench.drawn("photos", 5, (0,))

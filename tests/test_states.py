@@ -15,7 +15,10 @@ from mergehelpers import states
 
 def model(seed, **changes):
     generator = torch.Generator().manual_seed(seed)
-    state = {"weight": torch.randn(2, 3, generator=generator), "bias": torch.randn(2, generator=generator)}
+    state = {
+        "weight": torch.randn(2, 3, generator=generator),
+        "bias": torch.randn(2, generator=generator),
+    }
     return state | changes
 
 
@@ -78,9 +81,15 @@ WRONG = {
     "missing": ({"weight": torch.zeros(2, 3)}, "model 1 lacks bias"),
     "extra": (model(1, head=torch.zeros(1)), "model 1 has an extra head"),
     "shape": (model(1, bias=torch.zeros(3)), r"bias: model 1 has shape \(3,\), model 0 has \(2,\)"),
-    "dtype": (model(1, bias=torch.zeros(2).half()), r"bias: model 1 is torch.float16, model 0 is torch.float32"),
+    "dtype": (
+        model(1, bias=torch.zeros(2).half()),
+        r"bias: model 1 is torch.float16, model 0 is torch.float32",
+    ),
     "NaN": (model(1, bias=torch.tensor([0, math.nan])), "bias: model 1 holds NaN or infinity"),
-    "infinity": (model(1, weight=torch.full((2, 3), math.inf)), "weight: model 1 holds NaN or infinity"),
+    "infinity": (
+        model(1, weight=torch.full((2, 3), math.inf)),
+        "weight: model 1 holds NaN or infinity",
+    ),
 }
 
 
@@ -88,17 +97,26 @@ WRONG = {
 def test_models_that_do_not_fit_are_named(other, message):
     with pytest.raises(ValueError, match=message):
         states.check_compatible([model(0), other])
-    with pytest.raises(ValueError, match=message.replace("model 1", "expert").replace("model 0", "base")):
+    with pytest.raises(
+        ValueError, match=message.replace("model 1", "expert").replace("model 0", "base")
+    ):
         states.task_vector(model(0), other)
 
 
 def test_all_problems_come_in_one_error():
     shared = torch.ones(4)
     first = model(0, head=torch.ones(1), a=shared, b=shared)
-    bad = {"base": first,
-           "cat": model(1, head=torch.ones(1), bias=torch.zeros(3), a=shared, b=2 * shared),
-           "dog": {"bias": torch.tensor([math.nan, 0]), "head": torch.ones(1).double(), "a": shared, "b": shared,
-                   "more": torch.ones(1)}}
+    bad = {
+        "base": first,
+        "cat": model(1, head=torch.ones(1), bias=torch.zeros(3), a=shared, b=2 * shared),
+        "dog": {
+            "bias": torch.tensor([math.nan, 0]),
+            "head": torch.ones(1).double(),
+            "a": shared,
+            "b": shared,
+            "more": torch.ones(1),
+        },
+    }
     with pytest.raises(ValueError) as caught:
         states.check_compatible(list(bad.values()), list(bad))
     assert str(caught.value).splitlines() == [
@@ -148,11 +166,16 @@ STATE = model(0, ids=torch.arange(3), half=torch.ones(2, dtype=torch.float16))
 
 
 def sharded(folder):
-    files = {"model-1-of-2.safetensors": ["weight", "ids"], "model-2-of-2.safetensors": ["bias", "half"]}
+    files = {
+        "model-1-of-2.safetensors": ["weight", "ids"],
+        "model-2-of-2.safetensors": ["bias", "half"],
+    }
     for file, keys in files.items():
         save_file({key: STATE[key] for key in keys}, folder / file)
     places = {key: file for file, keys in files.items() for key in keys}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": places})
+    )
     return folder
 
 
@@ -168,6 +191,7 @@ def stored(save, name, folder_only=False):
     def make(folder):
         save(STATE, folder / name)
         return folder if folder_only else folder / name
+
     return make
 
 
@@ -179,8 +203,12 @@ STORED = {
     "ckpt": stored(torch.save, "any.ckpt"),
     "pickled in a folder": stored(torch.save, "pytorch_model.bin", folder_only=True),
     "pickled shards": old_shards,
-    "before torch 1.6": stored(lambda s, path: torch.save(s, path, _use_new_zipfile_serialization=False), "any.pth"),
-    "state_dict": stored(lambda s, path: torch.save({"state_dict": s, "epoch": 3}, path), "any.ckpt"),
+    "before torch 1.6": stored(
+        lambda s, path: torch.save(s, path, _use_new_zipfile_serialization=False), "any.pth"
+    ),
+    "state_dict": stored(
+        lambda s, path: torch.save({"state_dict": s, "epoch": 3}, path), "any.ckpt"
+    ),
     "saved here": stored(states.save, "any.safetensors"),
 }
 
@@ -190,7 +218,9 @@ def test_every_way_to_store_weights_is_read(tmp_path, make):
     source = make(tmp_path)
     for loaded in (states.load(source), states.load(str(source))):
         same(loaded, STATE)
-        assert {key: value.dtype for key, value in loaded.items()} == {key: value.dtype for key, value in STATE.items()}
+        assert {key: value.dtype for key, value in loaded.items()} == {
+            key: value.dtype for key, value in STATE.items()
+        }
 
 
 def test_safetensors_are_preferred_to_pickles_and_a_folder_may_have_any_name(tmp_path):
@@ -201,8 +231,11 @@ def test_safetensors_are_preferred_to_pickles_and_a_folder_may_have_any_name(tmp
     same(states.load(folder), model(0))
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"not a model", lambda data: data[:-3], lambda data: b""],
-                         ids=["other", "cut", "empty"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"not a model", lambda data: data[:-3], lambda data: b""],
+    ids=["other", "cut", "empty"],
+)
 def test_a_corrupt_file_is_named(tmp_path, damage):
     path = tmp_path / "model.safetensors"
     save_file(model(0), path)
@@ -211,8 +244,11 @@ def test_a_corrupt_file_is_named(tmp_path, damage):
         states.load(path)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda data: data[:-3], lambda data: data[:len(data) // 2], lambda data: b""], ids=["cut", "half", "empty"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-3], lambda data: data[: len(data) // 2], lambda data: b""],
+    ids=["cut", "half", "empty"],
+)
 def test_a_corrupt_torch_file_is_named(tmp_path, damage):
     path = tmp_path / "model.bin"
     torch.save(model(0), path)
@@ -251,8 +287,11 @@ def test_a_checkpoint_that_holds_code_is_refused_and_the_code_does_not_run(tmp_p
     assert ran.exists()
 
 
-@pytest.mark.parametrize("content", [[torch.ones(1)], model(0, epoch=3), {"state_dict": 3}],
-                         ids=["list", "mixed", "number"])
+@pytest.mark.parametrize(
+    "content",
+    [[torch.ones(1)], model(0, epoch=3), {"state_dict": 3}],
+    ids=["list", "mixed", "number"],
+)
 def test_a_torch_file_of_other_things_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "model.pt")
     with pytest.raises(ValueError, match="model.pt does not hold a state dict"):
@@ -267,7 +306,9 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_allowed(tmp_path):
     (tmp_path / "model.h5").touch()
-    with pytest.raises(ValueError, match=r"model\.h5 is not a weights file; allowed: \.safetensors, \.bin, "):
+    with pytest.raises(
+        ValueError, match=r"model\.h5 is not a weights file; allowed: \.safetensors, \.bin, "
+    ):
         states.load(tmp_path / "model.h5")
 
 
@@ -294,23 +335,37 @@ def test_without_a_network_an_unknown_id_says_how_to_go_on(monkeypatch, name):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(FileNotFoundError) as caught:
         states.load(name)
-    assert str(caught.value).startswith(f"{name} is not a local folder, and the Hugging Face Hub gave no copy")
-    assert "With no network, download it elsewhere, copy the folder here, and give its path" in str(caught.value)
+    assert str(caught.value).startswith(
+        f"{name} is not a local folder, and the Hugging Face Hub gave no copy"
+    )
+    assert "With no network, download it elsewhere, copy the folder here, and give its path" in str(
+        caught.value
+    )
 
 
 def test_what_is_wrong_with_a_local_folder_is_not_blamed_on_the_network(tmp_path):
-    for name, kind, message in ((str(tmp_path), ValueError, f"{tmp_path.name} could not be read: on purpose"),
-                                ("a/b", FileNotFoundError, "Hub gave no copy .OSError: on purpose")):
+    for name, kind, message in (
+        (str(tmp_path), ValueError, f"{tmp_path.name} could not be read: on purpose"),
+        ("a/b", FileNotFoundError, "Hub gave no copy .OSError: on purpose"),
+    ):
         with pytest.raises(kind, match=message), states.hub_errors(name):
             raise OSError("on purpose")
 
 
 def test_tied_and_transposed_tensors_are_saved_as_they_are(tmp_path):
     shared = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
-    state = {"in": shared, "out": shared, "turned": shared.T, "grown": shared[:1].expand(4, 3),
-             "learned": torch.nn.Parameter(shared)}
+    state = {
+        "in": shared,
+        "out": shared,
+        "turned": shared.T,
+        "grown": shared[:1].expand(4, 3),
+        "learned": torch.nn.Parameter(shared),
+    }
     states.save(state, tmp_path / "model.safetensors", {"format": "pt"})
-    same(states.load(tmp_path / "model.safetensors"), {key: value.detach() for key, value in state.items()})
+    same(
+        states.load(tmp_path / "model.safetensors"),
+        {key: value.detach() for key, value in state.items()},
+    )
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
 
@@ -318,7 +373,9 @@ def test_tied_and_transposed_tensors_are_saved_as_they_are(tmp_path):
 def test_a_saved_file_may_be_read_by_whoever_may_read_its_neighbours(tmp_path):
     states.save(model(0), tmp_path / "model.safetensors")
     (tmp_path / "neighbour").touch()
-    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "neighbour").stat().st_mode
+    assert (tmp_path / "model.safetensors").stat().st_mode == (
+        tmp_path / "neighbour"
+    ).stat().st_mode
 
 
 @pytest.mark.parametrize("old", [None, model(0)], ids=["new", "old"])
@@ -354,13 +411,41 @@ def test_an_interrupted_write_leaves_nothing_behind_and_keeps_the_old_file(tmp_p
     same(states.load(path), model(0))
 
 
-@pytest.mark.parametrize(("names", "expected"), [
-    (["proj", "conv1.weight", "transformer.resblocks.0.a.weight", "transformer.resblocks.2.a.weight",
-      "transformer.resblocks.4.mlp.c_fc.weight", "ln_post.bias"], [1, 0, 0, 0.5, 1, 1]),
-    (["embeddings.position_embeddings.weight", "encoder.layer.0.x.weight", "encoder.layer.1.x.weight", "pooler.dense.weight"],
-     [0, 0, 1, 1]),
-    (["shared.weight", "encoder.block.1.layer.0.w", "decoder.block.0.layer.1.w", "decoder.block.1.layer.0.w"], [0, 1, 0, 1]),
-    (["0.weight", "2.weight", "4.weight"], [0, 0.5, 1]),
-    (["vision_model.embeddings.patch_embedding.weight", "visual_projection.weight"], [0, 1])])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            [
+                "proj",
+                "conv1.weight",
+                "transformer.resblocks.0.a.weight",
+                "transformer.resblocks.2.a.weight",
+                "transformer.resblocks.4.mlp.c_fc.weight",
+                "ln_post.bias",
+            ],
+            [1, 0, 0, 0.5, 1, 1],
+        ),
+        (
+            [
+                "embeddings.position_embeddings.weight",
+                "encoder.layer.0.x.weight",
+                "encoder.layer.1.x.weight",
+                "pooler.dense.weight",
+            ],
+            [0, 0, 1, 1],
+        ),
+        (
+            [
+                "shared.weight",
+                "encoder.block.1.layer.0.w",
+                "decoder.block.0.layer.1.w",
+                "decoder.block.1.layer.0.w",
+            ],
+            [0, 1, 0, 1],
+        ),
+        (["0.weight", "2.weight", "4.weight"], [0, 0.5, 1]),
+        (["vision_model.embeddings.patch_embedding.weight", "visual_projection.weight"], [0, 1]),
+    ],
+)
 def test_depths_go_from_the_input_to_the_output(names, expected):
     assert list(states.depths({name: torch.zeros(1) for name in names}).values()) == expected

@@ -20,18 +20,26 @@ def test_singular_values_are_numpys(seed, rows, columns, data):
     weight = noise(seed, rows, columns)
     rank = data.draw(st.integers(1, min(rows, columns)))
     expected = np.linalg.svd(weight.double().numpy(), compute_uv=False)[:rank]
-    np.testing.assert_allclose(stats.singular_values(weight, rank), expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        stats.singular_values(weight, rank), expected, rtol=1e-10, atol=1e-12
+    )
 
 
 def test_large_layers_take_the_other_way_to_the_same_values():
     weight = noise(1, 200, 150)
     assert min(weight.shape) > stats.SMALL
-    np.testing.assert_allclose(stats.singular_values(weight, 4), np.linalg.svd(weight.double(), compute_uv=False)[:4], rtol=1e-9)
+    np.testing.assert_allclose(
+        stats.singular_values(weight, 4),
+        np.linalg.svd(weight.double(), compute_uv=False)[:4],
+        rtol=1e-9,
+    )
 
 
 @pytest.mark.parametrize("rank", [0, 4, -1])
 def test_a_rank_that_the_layer_does_not_allow_is_refused(rank):
-    with pytest.raises(ValueError, match=rf"rank is {rank}; a layer of shape \(3, 5\) allows 1 to 3"):
+    with pytest.raises(
+        ValueError, match=rf"rank is {rank}; a layer of shape \(3, 5\) allows 1 to 3"
+    ):
         stats.singular_values(noise(0, 3, 5), rank)
 
 
@@ -51,10 +59,12 @@ def test_the_statistics_of_a_layer(seed, shape, rank):
     values = weight.flatten().tolist()
     mean = sum(values) / len(values)
     variance = sum((v - mean) ** 2 for v in values) / len(values)
-    np.testing.assert_allclose(found[:3], [mean, variance, math.sqrt(sum(v * v for v in values))], atol=1e-12)
+    np.testing.assert_allclose(
+        found[:3], [mean, variance, math.sqrt(sum(v * v for v in values))], atol=1e-12
+    )
     there = min(rank, *stats.matrix(weight).shape)
-    assert (found[3:3 + there] > 0).all()
-    assert not found[3 + there:].any()
+    assert (found[3 : 3 + there] > 0).all()
+    assert not found[3 + there :].any()
 
 
 def test_magnitude_follows_from_mean_and_variance():
@@ -64,7 +74,12 @@ def test_magnitude_follows_from_mean_and_variance():
 
 
 def state(seed):
-    return {"a": noise(seed, 4, 5), "b": noise(seed + 100, 4), "count": torch.tensor(3), "c": noise(seed + 200, 2, 4)}
+    return {
+        "a": noise(seed, 4, 5),
+        "b": noise(seed + 100, 4),
+        "count": torch.tensor(3),
+        "c": noise(seed + 200, 2, 4),
+    }
 
 
 def test_statistics_of_a_model_by_layer_and_whole():
@@ -74,8 +89,12 @@ def test_statistics_of_a_model_by_layer_and_whole():
     torch.testing.assert_close(layers[0], stats.of_layer(s["a"], 3))
     whole = stats.task_wise(s, 2)
     together = torch.cat([s[key].flatten() for key in "abc"]).double()
-    torch.testing.assert_close(whole[:3], torch.stack([together.mean(), together.var(correction=0), together.norm()]))
-    torch.testing.assert_close(whole[3:], (stats.singular_values(s["a"], 2) + stats.singular_values(s["c"], 2)) / 2)
+    torch.testing.assert_close(
+        whole[:3], torch.stack([together.mean(), together.var(correction=0), together.norm()])
+    )
+    torch.testing.assert_close(
+        whole[3:], (stats.singular_values(s["a"], 2) + stats.singular_values(s["c"], 2)) / 2
+    )
 
 
 def test_a_rank_that_no_layer_allows_is_refused():
@@ -93,7 +112,9 @@ def test_energy_is_the_share_of_the_squared_norm():
 def test_statistics_are_chosen_by_name():
     features = torch.arange(12.0).view(1, 2, 6)
     assert stats.choose(features, ["singular", "mean"]).tolist() == [[[0, 3, 4, 5], [6, 9, 10, 11]]]
-    with pytest.raises(ValueError, match="statistic is 'median'; allowed: mean, variance, magnitude, singular"):
+    with pytest.raises(
+        ValueError, match="statistic is 'median'; allowed: mean, variance, magnitude, singular"
+    ):
         stats.choose(features, ["mean", "median"])
 
 
@@ -156,7 +177,10 @@ def test_a_learner_reads_other_experts_than_it_was_made_with():
 
 def test_the_size_of_a_learner():
     """Two layers: 6 x 64 + 64, then 64 + 1; four: two more of 64 x 64 + 64."""
-    sizes = {kind: sum(p.numel() for p in stats.Learner(noise(0, 3, 5, 6), kind).parameters()) for kind in stats.KINDS}
+    sizes = {
+        kind: sum(p.numel() for p in stats.Learner(noise(0, 3, 5, 6), kind).parameters())
+        for kind in stats.KINDS
+    }
     assert (sizes["linear"], sizes["mlp2"], sizes["mlp4"]) == (7, 513, 513 + 2 * (64 * 64 + 64))
 
 
@@ -168,10 +192,14 @@ def test_the_seed_decides_the_start_and_leaves_the_generator_alone(seed):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"kind": "cnn"}, "learner is 'cnn'; allowed: linear, mlp2, mlp4, transformer"),
-    ({"form": "sum"}, "form is 'sum'; allowed: simplex, free"),
-    ({"kind": "transformer", "shared": False}, "a transformer reads all layers together")])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "cnn"}, "learner is 'cnn'; allowed: linear, mlp2, mlp4, transformer"),
+        ({"form": "sum"}, "form is 'sum'; allowed: simplex, free"),
+        ({"kind": "transformer", "shared": False}, "a transformer reads all layers together"),
+    ],
+)
 def test_unknown_learners_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         stats.Learner(noise(0, 2, 3, 6), **settings)

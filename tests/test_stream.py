@@ -21,11 +21,21 @@ RATES = {"a.weight": torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0])}
 
 def model(seed, dtype=torch.float32):
     g = torch.Generator().manual_seed(seed)
-    drawn = {name: torch.randn(shape, generator=g).to(dtype) for name, shape in SHAPES.items() if shape is not None}
-    return drawn | {"ids": torch.arange(3) + seed, "half": drawn["half"].half(), "flag": torch.tensor([True, False, True])}
+    drawn = {
+        name: torch.randn(shape, generator=g).to(dtype)
+        for name, shape in SHAPES.items()
+        if shape is not None
+    }
+    return drawn | {
+        "ids": torch.arange(3) + seed,
+        "half": drawn["half"].half(),
+        "flag": torch.tensor([True, False, True]),
+    }
 
 
-def spec(folder, rule="ties", settings="keep = 0.4\nscale = 0.7", top="", count=3, base='base = "base"\n'):
+def spec(
+    folder, rule="ties", settings="keep = 0.4\nscale = 0.7", top="", count=3, base='base = "base"\n'
+):
     """A spec beside a base and experts, each in a folder."""
     for i, name in enumerate(["base", *(f"expert{i}" for i in range(count))]):
         if not (folder / name).exists():
@@ -45,7 +55,11 @@ def merged(folder, *args, **kwargs):
 def same(found, expected):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        assert found[name].dtype == value.dtype and found[name].shape == value.shape and torch.equal(found[name], value), name
+        assert (
+            found[name].dtype == value.dtype
+            and found[name].shape == value.shape
+            and torch.equal(found[name], value)
+        ), name
 
 
 BASE, *EXPERTS = (model(i) for i in range(4))
@@ -54,23 +68,57 @@ NO_BASE = {"base": ""}
 
 def in_file_order(state):
     """As a safetensors file lists it: wider types first. DARE draws for one tensor after the other."""
-    return {name: state[name] for name in sorted(state, key=lambda name: (-state[name].element_size(), name))}
+    return {
+        name: state[name]
+        for name in sorted(state, key=lambda name: (-state[name].element_size(), name))
+    }
 
 
 RULES = {
     "average": ("average", "", NO_BASE, lambda: merge.average(EXPERTS)),
-    "weighted": ("average", "weights = [0.5, 0.25, 0.25]", NO_BASE, lambda: merge.average(EXPERTS, [0.5, 0.25, 0.25])),
-    "task arithmetic": ("task_arithmetic", "scale = 0.3", {}, lambda: merge.task_arithmetic(BASE, EXPERTS, 0.3)),
+    "weighted": (
+        "average",
+        "weights = [0.5, 0.25, 0.25]",
+        NO_BASE,
+        lambda: merge.average(EXPERTS, [0.5, 0.25, 0.25]),
+    ),
+    "task arithmetic": (
+        "task_arithmetic",
+        "scale = 0.3",
+        {},
+        lambda: merge.task_arithmetic(BASE, EXPERTS, 0.3),
+    ),
     "ties": ("ties", "keep = 0.3\nscale = 1", {}, lambda: merge.ties(BASE, EXPERTS, 0.3, 1)),
-    "by tensor": ("ties", 'keep = 0.3\nscale = 1\nscope = "tensor"', {}, lambda: merge.ties(BASE, EXPERTS, 0.3, 1, "tensor")),
-    "dare": ("dare", "keep = 0.5\nscale = 0.4\nseed = 3\nelect_signs = true", {},
-             lambda: merge.dare(in_file_order(BASE), EXPERTS, 0.5, 0.4, 3, True)),
-    "plain dare": ("dare", "keep = 0.5\nscale = 0.4\nseed = 3\nrescale = false", {},
-                   lambda: merge.dare(in_file_order(BASE), EXPERTS, 0.5, 0.4, 3, rescale=False)),
-    "m-dare": ("m_dare", 'keep = 0.5\nscale = 0.4\nseed = 3\nrates = "rates.safetensors"', {},
-               lambda: merge.m_dare(in_file_order(BASE), EXPERTS, RATES, 0.5, 0.4, 3)),
-    "m-ties": ("m_ties", 'keep = 0.5\nrates = "rates.safetensors"\nbiases = true\nincrement = "weighted"', {},
-               lambda: merge.m_ties(BASE, EXPERTS, RATES, 0.5, 1.0, "weighted", True)),
+    "by tensor": (
+        "ties",
+        'keep = 0.3\nscale = 1\nscope = "tensor"',
+        {},
+        lambda: merge.ties(BASE, EXPERTS, 0.3, 1, "tensor"),
+    ),
+    "dare": (
+        "dare",
+        "keep = 0.5\nscale = 0.4\nseed = 3\nelect_signs = true",
+        {},
+        lambda: merge.dare(in_file_order(BASE), EXPERTS, 0.5, 0.4, 3, True),
+    ),
+    "plain dare": (
+        "dare",
+        "keep = 0.5\nscale = 0.4\nseed = 3\nrescale = false",
+        {},
+        lambda: merge.dare(in_file_order(BASE), EXPERTS, 0.5, 0.4, 3, rescale=False),
+    ),
+    "m-dare": (
+        "m_dare",
+        'keep = 0.5\nscale = 0.4\nseed = 3\nrates = "rates.safetensors"',
+        {},
+        lambda: merge.m_dare(in_file_order(BASE), EXPERTS, RATES, 0.5, 0.4, 3),
+    ),
+    "m-ties": (
+        "m_ties",
+        'keep = 0.5\nrates = "rates.safetensors"\nbiases = true\nincrement = "weighted"',
+        {},
+        lambda: merge.m_ties(BASE, EXPERTS, RATES, 0.5, 1.0, "weighted", True),
+    ),
 }
 
 
@@ -78,24 +126,36 @@ RULES = {
 def test_every_rule_gives_the_bits_it_gives_in_memory(tmp_path, rule, settings, options, expected):
     save_file(RATES, tmp_path / "rates.safetensors")
     same(merged(tmp_path, rule, settings, **options), expected())
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["merge.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "merge.json",
+        "model.safetensors",
+    ]
 
 
 def test_shards_have_an_index_and_the_sizes_that_were_asked_for(tmp_path):
     big = {f"layer{i}": torch.randn(300, 100) + i for i in range(7)} | {"ids": torch.arange(3)}
     for name in ("base", "expert0", "expert1"):
         (tmp_path / name).mkdir()
-        save_file({k: v + (name == "expert1") if v.is_floating_point() else v for k, v in big.items()},
-                  tmp_path / name / "model.safetensors")
+        save_file(
+            {k: v + (name == "expert1") if v.is_floating_point() else v for k, v in big.items()},
+            tmp_path / name / "model.safetensors",
+        )
     path = spec(tmp_path, "average", "", 'shard = "0.25 MB"', 2, "")
     stream.run(stream.read(path), tmp_path / "out")
     files = sorted((tmp_path / "out").glob("*.safetensors"))
-    assert [file.name for file in files] == [f"model-0000{i}-of-00004.safetensors" for i in (1, 2, 3, 4)]
+    assert [file.name for file in files] == [
+        f"model-0000{i}-of-00004.safetensors" for i in (1, 2, 3, 4)
+    ]
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     assert index["metadata"]["total_size"] == sum(value.nbytes for value in big.values())
-    assert {name: load_file(tmp_path / "out" / file)[name].shape for name, file in index["weight_map"].items()} == {
-        name: value.shape for name, value in big.items()}
-    same(states.load(tmp_path / "out"), merge.average([states.load(tmp_path / name) for name in ("expert0", "expert1")]))
+    assert {
+        name: load_file(tmp_path / "out" / file)[name].shape
+        for name, file in index["weight_map"].items()
+    } == {name: value.shape for name, value in big.items()}
+    same(
+        states.load(tmp_path / "out"),
+        merge.average([states.load(tmp_path / name) for name in ("expert0", "expert1")]),
+    )
     assert all(file.stat().st_size < 250_000 + 1000 for file in files)
 
 
@@ -104,7 +164,10 @@ def test_transformers_loads_what_was_written(tmp_path):
 
     for i, name in enumerate(["base", "expert0", "expert1"]):
         tiny.clip(tmp_path / name, seed=i)
-    stream.run(stream.read(spec(tmp_path, "task_arithmetic", "scale = 0.5", 'shard = "0.01 MB"', 2)), tmp_path / "out")
+    stream.run(
+        stream.read(spec(tmp_path, "task_arithmetic", "scale = 0.5", 'shard = "0.01 MB"', 2)),
+        tmp_path / "out",
+    )
     loaded = CLIPModel.from_pretrained(tmp_path / "out").state_dict()
     base, *experts = (states.load(tmp_path / name) for name in ("base", "expert0", "expert1"))
     for name, value in merge.task_arithmetic(base, experts, 0.5).items():
@@ -116,15 +179,24 @@ def test_models_in_every_kind_of_file_are_merged(tmp_path):
     torch.save(BASE, tmp_path / "base.bin")
     torch.save({"state_dict": EXPERTS[0]}, tmp_path / "expert0.ckpt")
     torch.save(EXPERTS[1], tmp_path / "expert1.pth", _use_new_zipfile_serialization=False)
-    (tmp_path / "spec.toml").write_text('rule = "task_arithmetic"\nbase = "base.bin"\nexperts = ["expert0.ckpt", "expert1.pth"]\n'
-                                        "[settings]\nscale = 0.5")
+    (tmp_path / "spec.toml").write_text(
+        'rule = "task_arithmetic"\nbase = "base.bin"\nexperts = ["expert0.ckpt", "expert1.pth"]\n'
+        "[settings]\nscale = 0.5"
+    )
     stream.run(stream.read(tmp_path / "spec.toml"), tmp_path / "out")
-    same(load_file(tmp_path / "out" / "model.safetensors"), merge.task_arithmetic(BASE, EXPERTS[:2], 0.5))
+    same(
+        load_file(tmp_path / "out" / "model.safetensors"),
+        merge.task_arithmetic(BASE, EXPERTS[:2], 0.5),
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 def test_half_precision_stays_and_mixed_precision_is_refused_unless_asked_for(tmp_path, dtype):
-    for name, state in {"base": model(0, dtype), "expert0": model(1, dtype), "expert1": model(2)}.items():
+    for name, state in {
+        "base": model(0, dtype),
+        "expert0": model(1, dtype),
+        "expert1": model(2),
+    }.items():
         (tmp_path / name).mkdir()
         save_file(state, tmp_path / name / "model.safetensors")
     found = merged(tmp_path, "task_arithmetic", "scale = 0.5", count=1)
@@ -133,20 +205,35 @@ def test_half_precision_stays_and_mixed_precision_is_refused_unless_asked_for(tm
     with pytest.raises(ValueError, match=f"n: expert1 is torch.float32, base is {dtype}"):
         stream.read(spec(tmp_path, count=2))
     stream.run(stream.read(spec(tmp_path, top="mixed = true", count=2)), tmp_path / "mixed")
-    wide = [{k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-            for state in (model(0, dtype), model(1, dtype), model(2))]
+    wide = [
+        {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+        for state in (model(0, dtype), model(1, dtype), model(2))
+    ]
     expected = merge.ties(wide[0], wide[1:], 0.4, 0.7)
-    same(states.load(tmp_path / "mixed"), {name: value.to(model(0, dtype)[name].dtype) for name, value in expected.items()})
+    same(
+        states.load(tmp_path / "mixed"),
+        {name: value.to(model(0, dtype)[name].dtype) for name, value in expected.items()},
+    )
 
 
 def test_the_record_names_the_spec_the_versions_and_the_hash_of_every_input(tmp_path):
     save_file(RATES, tmp_path / "rates.safetensors")
     merged(tmp_path, "m_ties", 'keep = 0.5\nrates = "rates.safetensors"', count=1)
     record = json.loads((tmp_path / "out" / "merge.json").read_text())
-    assert record["spec"] == {"rule": "m_ties", "base": "base", "experts": ["expert0"],
-                              "settings": {"keep": 0.5, "rates": "rates.safetensors"}}
-    files = [tmp_path / "base" / "model.safetensors", tmp_path / "expert0" / "model.safetensors", tmp_path / "rates.safetensors"]
-    assert record["sha256"] == {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    assert record["spec"] == {
+        "rule": "m_ties",
+        "base": "base",
+        "experts": ["expert0"],
+        "settings": {"keep": 0.5, "rates": "rates.safetensors"},
+    }
+    files = [
+        tmp_path / "base" / "model.safetensors",
+        tmp_path / "expert0" / "model.safetensors",
+        tmp_path / "rates.safetensors",
+    ]
+    assert record["sha256"] == {
+        str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }
     assert record["torch"] == torch.__version__ and record["mergehelpers"]
 
 
@@ -154,7 +241,11 @@ def test_the_record_names_the_spec_the_versions_and_the_hash_of_every_input(tmp_
 def test_what_no_expert_has_stays_as_in_the_base_and_counts_for_nothing(tmp_path, top):
     """An expert that is a part of its base, such as a tower of CLIP: the threshold is that of the part."""
     path = spec(tmp_path, top=top)
-    rest = {"text.weight": torch.full((40, 2), 3.0), "text.ids": torch.arange(4), "mask": torch.full((3,), float("-inf"))}
+    rest = {
+        "text.weight": torch.full((40, 2), 3.0),
+        "text.ids": torch.arange(4),
+        "mask": torch.full((3,), float("-inf")),
+    }
     save_file(BASE | rest, tmp_path / "base" / "model.safetensors")
     job = stream.read(path)
     assert "kept     3 tensors of the base that no expert has" in job.report()
@@ -184,7 +275,10 @@ def test_paths_are_relative_to_the_spec_and_not_to_the_folder_one_is_in(tmp_path
     monkeypatch.chdir(elsewhere)
     assert "expert2" in stream.read(path).report()
     (tmp_path / "expert2").rename(elsewhere / "expert2")
-    with pytest.raises(FileNotFoundError, match=f"there is no {tmp_path / 'expert2'}; a model on the Hub is written hub:owner/name"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=f"there is no {tmp_path / 'expert2'}; a model on the Hub is written hub:owner/name",
+    ):
         stream.read(path)
 
 
@@ -193,27 +287,78 @@ def test_paths_are_relative_to_the_spec_and_not_to_the_folder_one_is_in(tmp_path
 BAD = {
     "toml": (lambda f: (f / "spec.toml").write_text("rule = "), "spec.toml is not valid TOML"),
     "rule": (lambda f: spec(f, "tie"), "rule is 'tie'; allowed: average, task_arithmetic, ties"),
-    "field": (lambda f: spec(f, top='shards = "1 GB"'), "spec.toml, line 4: unknown field 'shards' in the top level; did you mean 'shard'"),
-    "strange field": (lambda f: spec(f, top="x = 1"), "unknown field 'x' in the top level; allowed: rule, base, experts"),
+    "field": (
+        lambda f: spec(f, top='shards = "1 GB"'),
+        "spec.toml, line 4: unknown field 'shards' in the top level; did you mean 'shard'",
+    ),
+    "strange field": (
+        lambda f: spec(f, top="x = 1"),
+        "unknown field 'x' in the top level; allowed: rule, base, experts",
+    ),
     "no experts": (lambda f: spec(f, count=0), "experts names no model"),
-    "kind": (lambda f: spec(f, top="mixed = 1"), "mixed in the top level must be true or false, got 1"),
+    "kind": (
+        lambda f: spec(f, top="mixed = 1"),
+        "mixed in the top level must be true or false, got 1",
+    ),
     "no base": (lambda f: spec(f, base=""), "the rule ties needs a base"),
     "a base": (lambda f: spec(f, "average", ""), "the rule average takes no base"),
-    "setting": (lambda f: spec(f, settings="keep = 0.1\nscale = 1\nkeeps = 3"), r"line 8: unknown field 'keeps' in \[settings\]; did you mean 'keep'"),
-    "setting of another rule": (lambda f: spec(f, "task_arithmetic", "scale = 1\nseed = 3"), "unknown field 'seed' in .settings.; allowed: scale"),
-    "missing": (lambda f: spec(f, "dare", "scale = 1"), r"line 5: \[settings\] lacks the field 'keep'"),
-    "setting's kind": (lambda f: spec(f, settings='keep = "0.1"\nscale = 1'), "keep in .settings. must be a number, got '0.1'"),
-    "not finite": (lambda f: spec(f, settings="keep = 0.1\nscale = nan"), "scale in .settings. must be a number, got nan"),
-    "a truth for a number": (lambda f: spec(f, settings="keep = 0.1\nscale = true"), "scale in .settings. must be a number, got True"),
-    "range": (lambda f: spec(f, settings="keep = 1.5\nscale = 1"), "keep is 1.5; allowed: above 0, at most 1"),
+    "setting": (
+        lambda f: spec(f, settings="keep = 0.1\nscale = 1\nkeeps = 3"),
+        r"line 8: unknown field 'keeps' in \[settings\]; did you mean 'keep'",
+    ),
+    "setting of another rule": (
+        lambda f: spec(f, "task_arithmetic", "scale = 1\nseed = 3"),
+        "unknown field 'seed' in .settings.; allowed: scale",
+    ),
+    "missing": (
+        lambda f: spec(f, "dare", "scale = 1"),
+        r"line 5: \[settings\] lacks the field 'keep'",
+    ),
+    "setting's kind": (
+        lambda f: spec(f, settings='keep = "0.1"\nscale = 1'),
+        "keep in .settings. must be a number, got '0.1'",
+    ),
+    "not finite": (
+        lambda f: spec(f, settings="keep = 0.1\nscale = nan"),
+        "scale in .settings. must be a number, got nan",
+    ),
+    "a truth for a number": (
+        lambda f: spec(f, settings="keep = 0.1\nscale = true"),
+        "scale in .settings. must be a number, got True",
+    ),
+    "range": (
+        lambda f: spec(f, settings="keep = 1.5\nscale = 1"),
+        "keep is 1.5; allowed: above 0, at most 1",
+    ),
     "scope": (lambda f: spec(f, settings='keep = 0.5\nscale = 1\nscope = "row"'), "scope is 'row'"),
-    "weights": (lambda f: spec(f, "average", "weights = [0.5, 0.5]", base=""), "one weight for each of 3 models"),
-    "a text among weights": (lambda f: spec(f, "average", 'weights = ["a"]', base=""), "weights in .settings. must be a list of numbers, got .'a'."),
-    "shard": (lambda f: spec(f, top='shard = "1 kB"'), "line 4: shard is '1 kB'; it must be a size such as"),
-    "partial": (lambda f: spec(f, "average", "", "partial = true", base=""), "partial needs a base, and the rule average takes none"),
-    "seed": (lambda f: spec(f, "dare", f"keep = 0.5\nscale = 1\nseed = {10**30}"), "seed in .settings. must be a whole number, got 10"),
-    "huge": (lambda f: spec(f, settings=f"keep = 0.5\nscale = {10**400}"), "scale in .settings. must be a number, got 1000"),
-    "no tensors": (lambda f: save_file({}, spec(f).parent / "base" / "model.safetensors"), "base holds no tensors"),
+    "weights": (
+        lambda f: spec(f, "average", "weights = [0.5, 0.5]", base=""),
+        "one weight for each of 3 models",
+    ),
+    "a text among weights": (
+        lambda f: spec(f, "average", 'weights = ["a"]', base=""),
+        "weights in .settings. must be a list of numbers, got .'a'.",
+    ),
+    "shard": (
+        lambda f: spec(f, top='shard = "1 kB"'),
+        "line 4: shard is '1 kB'; it must be a size such as",
+    ),
+    "partial": (
+        lambda f: spec(f, "average", "", "partial = true", base=""),
+        "partial needs a base, and the rule average takes none",
+    ),
+    "seed": (
+        lambda f: spec(f, "dare", f"keep = 0.5\nscale = 1\nseed = {10**30}"),
+        "seed in .settings. must be a whole number, got 10",
+    ),
+    "huge": (
+        lambda f: spec(f, settings=f"keep = 0.5\nscale = {10**400}"),
+        "scale in .settings. must be a number, got 1000",
+    ),
+    "no tensors": (
+        lambda f: save_file({}, spec(f).parent / "base" / "model.safetensors"),
+        "base holds no tensors",
+    ),
     "no shard": (lambda f: spec(f, top='shard = "0 GB"'), "shard is '0 GB'"),
 }
 
@@ -230,23 +375,35 @@ def test_models_that_do_not_fit_are_named_as_the_spec_names_them(tmp_path):
     lacking = model(3)
     del lacking["a.bias"]
     save_file(lacking | {"n": torch.zeros(3)}, tmp_path / "expert2" / "model.safetensors")
-    with pytest.raises(ValueError, match=r"expert2 lacks a.bias\n  n: expert2 has shape \(3,\), base has \(7, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"expert2 lacks a.bias\n  n: expert2 has shape \(3,\), base has \(7, 2\)"
+    ):
         stream.read(path)
 
 
 def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
     path = spec(tmp_path, "m_ties", 'keep = 0.5\nrates = "rates.safetensors"')
-    with pytest.raises(FileNotFoundError, match="there is no .*rates.safetensors; a model on the Hub is written hub:owner/name"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="there is no .*rates.safetensors; a model on the Hub is written hub:owner/name",
+    ):
         stream.read(path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path.write_text('rule = "average"\nexperts = ["hub:some/model"]')
-    with pytest.raises(FileNotFoundError, match="some/model is not a local folder, and the Hugging Face Hub gave no copy"):
+    with pytest.raises(
+        FileNotFoundError,
+        match="some/model is not a local folder, and the Hugging Face Hub gave no copy",
+    ):
         stream.read(path)
 
 
 def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
-    (tmp_path / "spec.toml").write_text('rule = "ties"\nbase = "nowhere"\nexperts = ["nowhere"]\n[settings]\nkeep = 1.5\nscale = 1\n')
-    with pytest.raises(ValueError, match="spec.toml, line 4: keep is 1.5; allowed: above 0, at most 1"):
+    (tmp_path / "spec.toml").write_text(
+        'rule = "ties"\nbase = "nowhere"\nexperts = ["nowhere"]\n[settings]\nkeep = 1.5\nscale = 1\n'
+    )
+    with pytest.raises(
+        ValueError, match="spec.toml, line 4: keep is 1.5; allowed: above 0, at most 1"
+    ):
         stream.read(tmp_path / "spec.toml")
 
 
@@ -258,8 +415,12 @@ def test_a_type_that_no_file_of_ours_can_hold_is_named(tmp_path):
 def test_a_tensor_in_two_shards_is_refused(tmp_path):
     for i in (1, 2):
         save_file({"w": torch.zeros(1)}, tmp_path / f"{i}.safetensors")
-    (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"w": "1.safetensors", "v": "2.safetensors"}}')
-    with pytest.raises(ValueError, match="2.safetensors has w, and so has another file of this model"):
+    (tmp_path / "model.safetensors.index.json").write_text(
+        '{"weight_map": {"w": "1.safetensors", "v": "2.safetensors"}}'
+    )
+    with pytest.raises(
+        ValueError, match="2.safetensors has w, and so has another file of this model"
+    ):
         states.load(tmp_path)
 
 
@@ -267,22 +428,35 @@ def left(folder):
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("out"))
 
 
-@pytest.mark.parametrize("name, made, message", [
-    ("out", "out", "out exists; give the name"), ("out", "out.part", "out.part exists: another merge writes it"),
-    ("deep/out", "other", "deep is no folder, so out cannot be made in it")])
-def test_what_exists_is_left_alone_and_no_folder_is_made_for_the_folder(tmp_path, name, made, message):
+@pytest.mark.parametrize(
+    "name, made, message",
+    [
+        ("out", "out", "out exists; give the name"),
+        ("out", "out.part", "out.part exists: another merge writes it"),
+        ("deep/out", "other", "deep is no folder, so out cannot be made in it"),
+    ],
+)
+def test_what_exists_is_left_alone_and_no_folder_is_made_for_the_folder(
+    tmp_path, name, made, message
+):
     job = stream.read(spec(tmp_path))
     (tmp_path / made).mkdir()
     (tmp_path / made / "mine").touch()
     with pytest.raises(OSError, match=message):
         stream.run(job, tmp_path / name)
-    assert [path.name for path in (tmp_path / made).iterdir()] == ["mine"] and left(tmp_path) in ([made], [])
+    assert [path.name for path in (tmp_path / made).iterdir()] == ["mine"] and left(tmp_path) in (
+        [made],
+        [],
+    )
     assert not (tmp_path / "deep").exists()
 
 
 def test_values_that_are_no_numbers_are_named_and_nothing_is_left(tmp_path):
     path = spec(tmp_path)
-    save_file(model(3) | {"n": torch.full((7, 2), float("nan"))}, tmp_path / "expert2" / "model.safetensors")
+    save_file(
+        model(3) | {"n": torch.full((7, 2), float("nan"))},
+        tmp_path / "expert2" / "model.safetensors",
+    )
     with pytest.raises(ValueError, match="n: expert 2 holds NaN or infinity"):
         stream.run(stream.read(path), tmp_path / "out")
     assert not left(tmp_path)
@@ -312,21 +486,35 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
 
 
 def command(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "mergehelpers", "merge", *map(str, arguments)], capture_output=True, text=True, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "mergehelpers", "merge", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        **options,
+    )
 
 
 def test_the_command_reports_merges_and_refuses(tmp_path):
     path = spec(tmp_path)
     dry = command(path, tmp_path / "out", "--dry-run")
     assert dry.returncode == 0 and not left(tmp_path)
-    for line in ("rule     ties keep = 0.4, scale = 0.7", "expert   expert2", "tensors  7, of which 5 merge: 38 entries, float16, float32",
-                 "in 4 files", "memory"):
+    for line in (
+        "rule     ties keep = 0.4, scale = 0.7",
+        "expert   expert2",
+        "tensors  7, of which 5 merge: 38 entries, float16, float32",
+        "in 4 files",
+        "memory",
+    ):
         assert line in dry.stdout
     assert command(path, tmp_path / "out").returncode == 0
     same(states.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7))
     for dry in ([], ["--dry-run"]):
         again = command(path, tmp_path / "out", *dry)
-        assert again.returncode == 1 and again.stderr.startswith("FileExistsError: ") and "Traceback" not in again.stderr
+        assert (
+            again.returncode == 1
+            and again.stderr.startswith("FileExistsError: ")
+            and "Traceback" not in again.stderr
+        )
 
 
 WATCH = """
@@ -353,19 +541,31 @@ print(before, peak[0], job.memory() / 1e6)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's memory counters")
-@pytest.mark.parametrize("rule, settings, tensors", [("ties", "keep = 0.2\nscale = 1", 3), ("dare", "keep = 0.2\nscale = 1\nseed = 0", 1)])
-def test_memory_does_not_grow_with_the_models_and_stays_within_the_estimate(tmp_path, rule, settings, tensors, count=8):
+@pytest.mark.parametrize(
+    "rule, settings, tensors",
+    [("ties", "keep = 0.2\nscale = 1", 3), ("dare", "keep = 0.2\nscale = 1\nseed = 0", 1)],
+)
+def test_memory_does_not_grow_with_the_models_and_stays_within_the_estimate(
+    tmp_path, rule, settings, tensors, count=8
+):
     """Nine models of 96 MB are merged within the memory of two of their tensors, and of draws or of a selection."""
     entries = 24_000_000 // tensors
     for i, name in enumerate(["base", *(f"expert{i}" for i in range(count))]):
         (tmp_path / name).mkdir()
         g = torch.Generator().manual_seed(i)
-        save_file({f"w{j}": torch.randn(entries, generator=g) for j in range(tensors)}, tmp_path / name / "model.safetensors")
+        save_file(
+            {f"w{j}": torch.randn(entries, generator=g) for j in range(tensors)},
+            tmp_path / name / "model.safetensors",
+        )
     path = spec(tmp_path, rule, settings, count=count)
-    run = subprocess.run([sys.executable, "-c", WATCH, path, tmp_path / "out"], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", WATCH, path, tmp_path / "out"], capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stderr
     before, peak, estimate = map(float, run.stdout.split())
-    assert peak - before < 2 * 4e-6 * entries + (count * 1e-6 * entries if rule == "dare" else 9 * 4e-6 * 2**22)
+    assert peak - before < 2 * 4e-6 * entries + (
+        count * 1e-6 * entries if rule == "dare" else 9 * 4e-6 * 2**22
+    )
     assert estimate / 2 < peak < estimate
 
 
@@ -373,13 +573,28 @@ def test_memory_does_not_grow_with_the_models_and_stays_within_the_estimate(tmp_
 def test_a_signal_ends_the_command_with_one_line_and_nothing_on_disk(tmp_path, sent):
     for i, name in enumerate(["base", *(f"expert{i}" for i in range(8))]):
         (tmp_path / name).mkdir()
-        save_file({f"w{j}": torch.full((2000, 1000), float(i + j)) for j in range(8)}, tmp_path / name / "model.safetensors")
-    started = subprocess.Popen([sys.executable, "-m", "mergehelpers", "merge", spec(tmp_path, count=8), tmp_path / "out"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        save_file(
+            {f"w{j}": torch.full((2000, 1000), float(i + j)) for j in range(8)},
+            tmp_path / name / "model.safetensors",
+        )
+    started = subprocess.Popen(
+        [sys.executable, "-m", "mergehelpers", "merge", spec(tmp_path, count=8), tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 60
-    while not (tmp_path / "out.part").exists() and time.monotonic() < deadline and started.poll() is None:
+    while (
+        not (tmp_path / "out.part").exists()
+        and time.monotonic() < deadline
+        and started.poll() is None
+    ):
         time.sleep(0.005)
     started.send_signal(sent)
     _, stderr = started.communicate(timeout=60)
-    assert started.returncode == 1 and "interrupted; nothing was written" in stderr and "Traceback" not in stderr
+    assert (
+        started.returncode == 1
+        and "interrupted; nothing was written" in stderr
+        and "Traceback" not in stderr
+    )
     assert not left(tmp_path)

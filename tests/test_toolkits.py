@@ -10,14 +10,27 @@ from mergehelpers import merge
 def crowd(count):
     """A base and experts; no magnitudes are equal, and no sums are zero."""
     g = torch.Generator().manual_seed(count)
-    return [{name: torch.randn(shape, generator=g, dtype=torch.float64)
-             for name, shape in {"w": (6, 7), "b": (5,), "c": (4, 3, 2, 2)}.items()} for _ in range(1 + count)]
+    return [
+        {
+            name: torch.randn(shape, generator=g, dtype=torch.float64)
+            for name, shape in {"w": (6, 7), "b": (5,), "c": (4, 3, 2, 2)}.items()
+        }
+        for _ in range(1 + count)
+    ]
 
 
 def theirs(rule, base, experts, density, **options):
     """What peft makes of every tensor's task vectors, added to the base."""
-    return {name: value + rule([expert[name] - value for expert in experts], torch.ones(len(experts)), density(value), **options)
-            for name, value in base.items()}
+    return {
+        name: value
+        + rule(
+            [expert[name] - value for expert in experts],
+            torch.ones(len(experts)),
+            density(value),
+            **options,
+        )
+        for name, value in base.items()
+    }
 
 
 def close(a, b):
@@ -30,6 +43,7 @@ def close(a, b):
 @pytest.mark.parametrize("keep", [0.02, 0.2, 0.5, 0.85])
 def test_ties_per_tensor_is_that_of_peft(keep, count):
     """It rounds the number of entries down, we round it to the nearest, and keep at least one."""
+
     def density(value):
         return (max(1, round(keep * value.numel())) + 0.5) / value.numel()
 
@@ -43,9 +57,15 @@ def test_ties_per_tensor_is_that_of_peft(keep, count):
 @pytest.mark.parametrize("elect_signs, rule", [(False, peft.dare_linear), (True, peft.dare_ties)])
 def test_dare_is_that_of_peft_with_the_same_masks(monkeypatch, elect_signs, rule, keep, count):
     base, *experts = crowd(count)
-    found, g = merge.dare(base, experts, keep, 1.0, seed=5, elect_signs=elect_signs), torch.Generator().manual_seed(5)
-    masks = [mask for value in base.values()
-             for mask in merge.drop(torch.ones(count, *value.shape), keep, g, rescale=False)]
+    found, g = (
+        merge.dare(base, experts, keep, 1.0, seed=5, elect_signs=elect_signs),
+        torch.Generator().manual_seed(5),
+    )
+    masks = [
+        mask
+        for value in base.values()
+        for mask in merge.drop(torch.ones(count, *value.shape), keep, g, rescale=False)
+    ]
     monkeypatch.setattr(torch, "bernoulli", lambda chances: masks.pop(0))
     close(found, theirs(rule, base, experts, lambda value: keep))
     assert not masks

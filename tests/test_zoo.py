@@ -25,7 +25,9 @@ def test_every_network_makes_finite_features_of_its_width(name, images):
 @pytest.mark.parametrize("depth", zoo.VGG)
 def test_a_vgg_has_as_many_weight_layers_as_its_name_says(depth):
     net, _ = zoo.build(f"vgg{depth}", width=4)
-    assert sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.module.modules()) + 1 == depth  # and the head
+    assert (
+        sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.module.modules()) + 1 == depth
+    )  # and the head
 
 
 def test_the_seed_decides_the_first_weights_and_leaves_the_global_generator_alone():
@@ -39,7 +41,9 @@ def test_the_seed_decides_the_first_weights_and_leaves_the_global_generator_alon
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="architecture is 'alexnet'; allowed: vgg5, vgg5_bn, .*, vit, vit_stem"):
+    with pytest.raises(
+        ValueError, match="architecture is 'alexnet'; allowed: vgg5, vgg5_bn, .*, vit, vit_stem"
+    ):
         zoo.build("alexnet")
 
 
@@ -56,7 +60,12 @@ def test_one_step_on_one_batch_is_the_gradient_step_of_autograd(images):
     net, state = zoo.build("vgg5", width=4)
     start, labels = zoo.with_head(state, net.width, 3, seed=1), torch.tensor([0, 1, 2, 0, 1, 2])
     leaves = {key: value.clone().requires_grad_() for key, value in start.items()}
-    F.cross_entropy(F.linear(net.encode(leaves, {"pixels": images}), leaves["head.weight"], leaves["head.bias"]), labels).backward()
+    F.cross_entropy(
+        F.linear(
+            net.encode(leaves, {"pixels": images}), leaves["head.weight"], leaves["head.bias"]
+        ),
+        labels,
+    ).backward()
     clip = min(1.0, 1 / torch.cat([leaf.grad.flatten() for leaf in leaves.values()]).norm().item())
     trained = zoo.train(net, start, images, labels, epochs=1, rate=0.1)
     for key, leaf in leaves.items():
@@ -72,7 +81,9 @@ def test_training_lowers_the_loss_and_repeats_itself(images, options, several):
     loss_of = F.binary_cross_entropy_with_logits if several else F.cross_entropy
 
     def loss(model):
-        return loss_of(F.linear(net.embed(model, images), model["head.weight"], model["head.bias"]), labels)
+        return loss_of(
+            F.linear(net.embed(model, images), model["head.weight"], model["head.bias"]), labels
+        )
 
     settings = {"epochs": 60, "rate": 0.02} | options
     trained, again = (zoo.train(net, start, images, labels, seed=3, **settings) for _ in range(2))
@@ -84,7 +95,9 @@ def test_training_lowers_the_loss_and_repeats_itself(images, options, several):
 
 def test_a_loss_that_is_not_finite_is_named_with_the_rate(images):
     net, state = zoo.build("vgg5", width=4)
-    start = zoo.with_head(state, net.width, 3, seed=1) | {"head.bias": torch.tensor([float("nan")] * 3)}
+    start = zoo.with_head(state, net.width, 3, seed=1) | {
+        "head.bias": torch.tensor([float("nan")] * 3)
+    }
     with pytest.raises(ValueError, match="the loss is nan with rate 0.3"):
         zoo.train(net, start, images, torch.zeros(6, dtype=torch.long), epochs=1, rate=0.3)
 
@@ -92,4 +105,11 @@ def test_a_loss_that_is_not_finite_is_named_with_the_rate(images):
 def test_no_epoch_is_refused(images):
     net, state = zoo.build("vgg5", width=4)
     with pytest.raises(ValueError, match="epochs is 0; allowed: a whole number, 1 or more"):
-        zoo.train(net, zoo.with_head(state, net.width, 3, seed=1), images, torch.zeros(6, dtype=torch.long), epochs=0, rate=0.3)
+        zoo.train(
+            net,
+            zoo.with_head(state, net.width, 3, seed=1),
+            images,
+            torch.zeros(6, dtype=torch.long),
+            epochs=0,
+            rate=0.3,
+        )

@@ -9,7 +9,15 @@ from mergehelpers import states
 
 WORDS = ("a", "the", "photo", "of", "cat", "dog", "sat", "saw", "and", "yes", "no")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-VIT = {"image_size": 8, "patch_size": 4, "width": 16, "layers": 2, "heads": 2, "mlp_ratio": 2, "output_dim": 6}
+VIT = {
+    "image_size": 8,
+    "patch_size": 4,
+    "width": 16,
+    "layers": 2,
+    "heads": 2,
+    "mlp_ratio": 2,
+    "output_dim": 6,
+}
 
 
 def tokenizer(folder):
@@ -21,9 +29,15 @@ def tokenizer(folder):
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
     made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
-    PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", bos_token="[CLS]",
-                            eos_token="[SEP]").save_pretrained(folder)
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        bos_token="[CLS]",
+        eos_token="[SEP]",
+    ).save_pretrained(folder)
 
 
 def shaken(model, seed, spread=0.3):
@@ -39,14 +53,32 @@ def clip(folder, seed=0):
     """A CLIP of both towers, with its image processor; returns the model."""
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-    text = {"vocab_size": 20, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
-            "num_attention_heads": 2, "max_position_embeddings": 16, "bos_token_id": 2, "eos_token_id": 3,
-            "pad_token_id": 0}
-    vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
-              "image_size": 16, "patch_size": 8}
-    model = shaken(CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=6)), seed)
+    text = {
+        "vocab_size": 20,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 16,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "pad_token_id": 0,
+    }
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 16,
+        "patch_size": 8,
+    }
+    model = shaken(
+        CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=6)), seed
+    )
     model.save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
+    CLIPImageProcessor(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
+    ).save_pretrained(folder)
     tokenizer(folder)
     return model
 
@@ -64,8 +96,15 @@ def bert(folder, seed=0, classes=2):
     """A BERT with its classifier; returns the model."""
     from transformers import BertConfig, BertForSequenceClassification
 
-    config = BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-                        max_position_embeddings=32, num_labels=classes)
+    config = BertConfig(
+        vocab_size=20,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=32,
+        num_labels=classes,
+    )
     model = shaken(BertForSequenceClassification(config), seed)
     model.save_pretrained(folder)
     tokenizer(folder)
@@ -76,14 +115,29 @@ def t5(folder, seed=0, tied=False):
     """A T5 as published: of the older kind (tied), or of the newer, whose output layer has weights of its own."""
     from transformers import AutoConfig, T5ForConditionalGeneration
 
-    config = {"model_type": "t5", "vocab_size": 20, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2,
-              "num_heads": 2, "decoder_start_token_id": 0, "feed_forward_proj": "relu" if tied else "gated-gelu",
-              "tie_word_embeddings": tied}
+    config = {
+        "model_type": "t5",
+        "vocab_size": 20,
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 24,
+        "num_layers": 2,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+        "feed_forward_proj": "relu" if tied else "gated-gelu",
+        "tie_word_embeddings": tied,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
-    state = shaken(T5ForConditionalGeneration(AutoConfig.from_pretrained(folder)), seed).state_dict()
+    state = shaken(
+        T5ForConditionalGeneration(AutoConfig.from_pretrained(folder)), seed
+    ).state_dict()
     own = {} if tied else {"lm_head.weight": state["shared.weight"].flip(0)}
-    stored = {name: value for name, value in state.items() if "embed_tokens" not in name and name != "lm_head.weight"}
+    stored = {
+        name: value
+        for name, value in state.items()
+        if "embed_tokens" not in name and name != "lm_head.weight"
+    }
     states.save(stored | own, folder / "model.safetensors", {"format": "pt"})
     tokenizer(folder)
 
@@ -92,7 +146,10 @@ def vit(seed=0):
     """Weights of a tiny open_clip vision transformer of the architecture `VIT`."""
     from open_clip.transformer import VisionTransformer
 
-    return {name: value.detach().clone() for name, value in shaken(VisionTransformer(**VIT), seed).state_dict().items()}
+    return {
+        name: value.detach().clone()
+        for name, value in shaken(VisionTransformer(**VIT), seed).state_dict().items()
+    }
 
 
 def pair(folder):
@@ -101,7 +158,9 @@ def pair(folder):
 
     vision = {"image_size": 8, "layers": 2, "width": 16, "head_width": 8, "patch_size": 4}
     text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    (folder / "tiny-pair.json").write_text(json.dumps({"embed_dim": 6, "vision_cfg": vision, "text_cfg": text}))
+    (folder / "tiny-pair.json").write_text(
+        json.dumps({"embed_dim": 6, "vision_cfg": vision, "text_cfg": text})
+    )
     open_clip.add_model_config(folder)
     model = shaken(open_clip.create_model("tiny-pair"), seed=0)
     states.save(model.state_dict(), folder / "pair.safetensors")
@@ -128,7 +187,9 @@ def _toml(content, table=""):
 def images(seed, count, size=8, classes=2):
     """Random images (count, size, size, 3) uint8 and labels."""
     generator = np.random.default_rng(seed)
-    return generator.integers(0, 256, (count, size, size, 3), np.uint8), generator.integers(0, classes, count)
+    return generator.integers(0, 256, (count, size, size, 3), np.uint8), generator.integers(
+        0, classes, count
+    )
 
 
 def vit_suite(folder):
@@ -136,23 +197,33 @@ def vit_suite(folder):
     folder.mkdir(parents=True, exist_ok=True)
     states.save(vit(0), folder / "base.safetensors")
     heads = {}
-    for seed, (name, classes) in enumerate({"pets": ["cat", "dog"], "birds": ["owl", "crow", "wren"]}.items(), 1):
+    for seed, (name, classes) in enumerate(
+        {"pets": ["cat", "dog"], "birds": ["owl", "crow", "wren"]}.items(), 1
+    ):
         states.save(vit(seed), folder / f"{name}.safetensors")
         generator = torch.Generator().manual_seed(seed)
         heads[f"{name}.weight"] = torch.randn(len(classes), VIT["output_dim"], generator=generator)
         heads[f"{name}.bias"] = torch.randn(len(classes), generator=generator)
         arrays = {}
-        for number, (split, count) in enumerate({"train": 20, "val": 5, "unlabelled": 4, "test": 12}.items()):
+        for number, (split, count) in enumerate(
+            {"train": 20, "val": 5, "unlabelled": 4, "test": 12}.items()
+        ):
             inputs, labels = images(10 * seed + number, count, classes=len(classes))
             arrays |= {f"{split}_inputs": inputs, f"{split}_labels": labels}
         np.savez(folder / f"{name}.npz", **arrays)
     states.save(heads, folder / "heads.safetensors")
     content = {
-        "name": "tiny", "base": "base.safetensors", "head": "heads.safetensors",
+        "name": "tiny",
+        "base": "base.safetensors",
+        "head": "heads.safetensors",
         "backbone": {"kind": "open_clip", "architecture": VIT},
         "tasks": {
             "pets": {"expert": "pets.safetensors", "data": "pets.npz", "classes": ["cat", "dog"]},
-            "birds": {"expert": "birds.safetensors", "data": "birds.npz", "classes": ["owl", "crow", "wren"]},
+            "birds": {
+                "expert": "birds.safetensors",
+                "data": "birds.npz",
+                "classes": ["owl", "crow", "wren"],
+            },
         },
     }
     write_manifest(folder, content)
@@ -164,9 +235,17 @@ def text_suite(folder):
     bert(folder / "base", seed=0)
     bert(folder / "expert", seed=1)
     return {
-        "name": "texts", "base": str(folder / "base"), "head": "expert",
+        "name": "texts",
+        "base": str(folder / "base"),
+        "head": "expert",
         "backbone": {"kind": "bert", "model": str(folder / "base"), "pooling": "pooler"},
-        "tasks": {"moods": {"expert": str(folder / "expert"), "data": "moods.csv", "classes": ["sad", "glad"]}},
+        "tasks": {
+            "moods": {
+                "expert": str(folder / "expert"),
+                "data": "moods.csv",
+                "classes": ["sad", "glad"],
+            }
+        },
     }
 
 
@@ -176,13 +255,30 @@ def folder_of_tasks(folder, tasks, classes, counts):
     heads, described = {}, {}
     for seed, task in enumerate(tasks, 1):
         states.save(vit(seed), folder / f"{task}.safetensors")
-        weight = torch.randn(len(classes), VIT["output_dim"], generator=torch.Generator().manual_seed(seed))
+        weight = torch.randn(
+            len(classes), VIT["output_dim"], generator=torch.Generator().manual_seed(seed)
+        )
         heads |= {f"{task}.weight": weight, f"{task}.bias": torch.zeros(len(classes))}
         arrays = {}
         for i, (split, count) in enumerate(counts.items()):
-            arrays |= {f"{split}_inputs": images(10 * seed + i, count)[0], f"{split}_labels": np.arange(count) % len(classes)}
+            arrays |= {
+                f"{split}_inputs": images(10 * seed + i, count)[0],
+                f"{split}_labels": np.arange(count) % len(classes),
+            }
         np.savez(folder / f"{task}.npz", **arrays)
-        described[task] = {"expert": f"{task}.safetensors", "data": f"{task}.npz", "classes": list(classes)}
+        described[task] = {
+            "expert": f"{task}.safetensors",
+            "data": f"{task}.npz",
+            "classes": list(classes),
+        }
     states.save(heads, folder / "heads.safetensors")
-    write_manifest(folder, {"name": folder.name, "base": "base.safetensors", "head": "heads.safetensors",
-                            "backbone": {"kind": "open_clip", "architecture": VIT}, "tasks": described})
+    write_manifest(
+        folder,
+        {
+            "name": folder.name,
+            "base": "base.safetensors",
+            "head": "heads.safetensors",
+            "backbone": {"kind": "open_clip", "architecture": VIT},
+            "tasks": described,
+        },
+    )

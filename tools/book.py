@@ -27,6 +27,7 @@ class BookError(Exception):
 
 # ------------------------------------------------------------------------------------- chapters
 
+
 def chapters(root: Path, prefix: str = "") -> list[Path]:
     """The chapter notebooks in reading order, or those whose name starts with `prefix`."""
     found = sorted((root / "notebooks").glob("*.ipynb"))
@@ -40,7 +41,9 @@ def chapters(root: Path, prefix: str = "") -> list[Path]:
 def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
     """Run chapters with papermill into `_build/executed/`, two at a time; the folder then holds this run and no other."""
     if params and not prefix:
-        raise BookError(f"parameters ({params}) belong to one chapter: name it, for example CHAPTER=01")
+        raise BookError(
+            f"parameters ({params}) belong to one chapter: name it, for example CHAPTER=01"
+        )
     chosen = chapters(root, prefix)
     folder, unfinished = (root / "_build" / name for name in ("executed", "unfinished"))
     for place in (folder, unfinished):
@@ -53,7 +56,10 @@ def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
     try:
         with tqdm(total=len(chosen), desc="pages", unit="page", disable=alone) as bar:
             for pages in ([path for path in chosen if path not in readers], readers):
-                jobs = [pool.submit(_execute_one, path, unfinished, folder, root, options[path], alone) for path in pages]
+                jobs = [
+                    pool.submit(_execute_one, path, unfinished, folder, root, options[path], alone)
+                    for path in pages
+                ]
                 for job in as_completed(jobs):
                     job.result()
                     bar.update()
@@ -65,16 +71,34 @@ def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
 
 def this_run(path: Path, folder: Path) -> str:
     """papermill options for a page that reads the other chapters: in a run of all, it reads those of this run."""
-    return f"-p executed {shlex.quote(str(folder))}" if "executed" in inspect_notebook(str(path)) else ""
+    return (
+        f"-p executed {shlex.quote(str(folder))}"
+        if "executed" in inspect_notebook(str(path))
+        else ""
+    )
 
 
-def _execute_one(source: Path, unfinished: Path, folder: Path, root: Path, params: str, alone: bool) -> None:
+def _execute_one(
+    source: Path, unfinished: Path, folder: Path, root: Path, params: str, alone: bool
+) -> None:
     tqdm.write(f"Executing {source.relative_to(root)}")
-    command = [sys.executable, "-m", "papermill", source, unfinished / source.name, "--kernel", "python3", "--cwd", source.parent]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        source,
+        unfinished / source.name,
+        "--kernel",
+        "python3",
+        "--cwd",
+        source.parent,
+    ]
     # Two bars would write over each other, so a page among others shows what it writes only if it fails.
     quiet = {} if alone else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     threads = {} if alone else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
-    run = subprocess.run([*command, *shlex.split(params)], cwd=root, env=threads | os.environ, **quiet)
+    run = subprocess.run(
+        [*command, *shlex.split(params)], cwd=root, env=threads | os.environ, **quiet
+    )
     if run.returncode:
         tqdm.write(run.stdout or "", file=sys.stderr)
         raise BookError(f"{source.name} did not run to its end: see the error above")
@@ -82,6 +106,7 @@ def _execute_one(source: Path, unfinished: Path, folder: Path, root: Path, param
 
 
 # --------------------------------------------------------------------------------------- refresh
+
 
 def refresh(path: Path) -> None:
     """Re-execute the notebook at `path` and store its outputs, the same bytes on every run."""
@@ -105,7 +130,9 @@ def refresh(path: Path) -> None:
             raise BookError(f"{path.name} did not run to its end:\n{error}") from error
     for cell in code:
         if any(output.get("name") == "stderr" for output in cell.outputs):
-            raise BookError(f"{path.name}: cell {cell.id} writes to stderr; remove the cause:\n{cell.source}")
+            raise BookError(
+                f"{path.name}: cell {cell.id} writes to stderr; remove the cause:\n{cell.source}"
+            )
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         cell.metadata.pop("papermill", None)
@@ -126,8 +153,12 @@ def refresh(path: Path) -> None:
 def cover(root: Path) -> None:
     """Store the first figure of Chapter 1 as the README's picture."""
     notebook = nbformat.read(chapters(root, "01")[0], as_version=4)
-    images = (output.data["image/png"] for cell in notebook.cells for output in cell.get("outputs", [])
-              if "image/png" in output.get("data", {}))
+    images = (
+        output.data["image/png"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    )
     (root / "book" / "_static" / "cover.png").write_bytes(base64.b64decode(next(images)))
 
 
@@ -136,6 +167,7 @@ def _tags(cell) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------ HTML
+
 
 def html(root: Path, executed: bool = False) -> Path:
     """Build the site into `_build/html`, warnings being errors; return its first page."""
@@ -182,13 +214,30 @@ def _jupyter_book(site: Path, root: Path, *options: str) -> int:
 _REMOTE = re.compile(r"\s*(https?:)?//", re.IGNORECASE)
 _CSS_LOAD = re.compile(r"""(?:url\(|@import)\s*["']?\s*((?:https?:)?//[^"')\s]+)""", re.IGNORECASE)
 _LOADING_ATTRIBUTES = {
-    "script": {"src"}, "img": {"src", "srcset"}, "source": {"src", "srcset"}, "iframe": {"src"},
-    "embed": {"src"}, "audio": {"src"}, "video": {"src", "poster"}, "track": {"src"}, "object": {"data"},
-    "image": {"href", "xlink:href"}, "use": {"href", "xlink:href"},
+    "script": {"src"},
+    "img": {"src", "srcset"},
+    "source": {"src", "srcset"},
+    "iframe": {"src"},
+    "embed": {"src"},
+    "audio": {"src"},
+    "video": {"src", "poster"},
+    "track": {"src"},
+    "object": {"data"},
+    "image": {"href", "xlink:href"},
+    "use": {"href", "xlink:href"},
 }
 # Other relations, such as canonical, name an address without loading it.
-_LOADING_LINKS = {"stylesheet", "icon", "preload", "modulepreload", "prefetch", "preconnect", "dns-prefetch",
-                  "manifest", "apple-touch-icon"}
+_LOADING_LINKS = {
+    "stylesheet",
+    "icon",
+    "preload",
+    "modulepreload",
+    "prefetch",
+    "preconnect",
+    "dns-prefetch",
+    "manifest",
+    "apple-touch-icon",
+}
 
 
 class _Loads(HTMLParser):
@@ -199,7 +248,9 @@ class _Loads(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.in_style = tag == "style"
         names = set(_LOADING_ATTRIBUTES.get(tag, ()))
-        if tag == "link" and _LOADING_LINKS & set((dict(attributes).get("rel") or "").lower().split()):
+        if tag == "link" and _LOADING_LINKS & set(
+            (dict(attributes).get("rel") or "").lower().split()
+        ):
             names = {"href"}
         for name, value in attributes:
             if name in names and _REMOTE.match(value or ""):
@@ -232,6 +283,7 @@ def remote_loads(site: Path) -> list[str]:
 
 # ---------------------------------------------------------------------------------- command line
 
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -241,7 +293,9 @@ def main(arguments: list[str] | None = None) -> int:
     build = commands.add_parser("html", help="build the site into _build/html")
     build.add_argument("--executed", action="store_true", help="show the copies in _build/executed")
     store = commands.add_parser("refresh", help="re-execute chapters and store their outputs")
-    store.add_argument("--chapter", default="", help="the beginning of a chapter's name, such as 01")
+    store.add_argument(
+        "--chapter", default="", help="the beginning of a chapter's name, such as 01"
+    )
     commands.add_parser("links", help="try every link (needs the network)")
     options = parser.parse_args(arguments)
     try:
@@ -252,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "refresh":
             for path in chapters(ROOT, options.chapter):
                 refresh(path)
-            from mergehelpers.ledger import write_verdicts
+            from mergebook.ledger import write_verdicts
 
             write_verdicts(chapters(ROOT), ROOT / "book" / "claims" / "verdicts.json")
             cover(ROOT)

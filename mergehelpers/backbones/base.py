@@ -13,8 +13,16 @@ from mergehelpers import states
 from mergehelpers.states import State
 
 Inputs = dict[str, Tensor]
-ACTIVATIONS = {"GELU": "gelu", "GELUActivation": "gelu", "QuickGELU": "quick_gelu", "QuickGELUActivation": "quick_gelu",
-               "ReLU": "relu", "NewGELUActivation": "gelu_tanh", "GELUTanh": "gelu_tanh", "SiLU": "silu"}
+ACTIVATIONS = {
+    "GELU": "gelu",
+    "GELUActivation": "gelu",
+    "QuickGELU": "quick_gelu",
+    "QuickGELUActivation": "quick_gelu",
+    "ReLU": "relu",
+    "NewGELUActivation": "gelu_tanh",
+    "GELUTanh": "gelu_tanh",
+    "SiLU": "silu",
+}
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
@@ -55,7 +63,7 @@ class Backbone:
         """Embeddings of many raw inputs, (inputs, width), on the device of `state`."""
         out, batch = [], batch or self.batch
         for start in range(0, len(inputs), batch):
-            piece = inputs[start:start + batch]
+            piece = inputs[start : start + batch]
             out.append(self.encode(state, self.prepare(piece)))
             if bar is not None:
                 bar.update(len(piece))
@@ -70,7 +78,10 @@ class Backbone:
         if len(inputs) < 2:
             raise ValueError(f"BatchNorm needs 2 inputs or more for its moments, got {len(inputs)}")
         norms = [m for m in self.module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        state, before = {name: value.clone() for name, value in state.items()}, [m.momentum for m in norms]
+        state, before = (
+            {name: value.clone() for name, value in state.items()},
+            [m.momentum for m in norms],
+        )
         try:
             for norm in norms:
                 norm.train()
@@ -97,20 +108,39 @@ class Backbone:
 
     def activation_at(self, site: str) -> str:
         """Name of a site's activation in `mergehelpers.mloss.ACTIVATIONS`."""
-        return activation_name(next(activation for name, activation, _ in self._mlps() if name == site))
+        return activation_name(
+            next(activation for name, activation, _ in self._mlps() if name == site)
+        )
 
-    def visit(self, state: State, inputs: Inputs, sites: Sequence[str], see: Callable[[str, Tensor], None]) -> None:
+    def visit(
+        self, state: State, inputs: Inputs, sites: Sequence[str], see: Callable[[str, Tensor], None]
+    ) -> None:
         """Run the network and call `see(site, x)` with what enters the layer of each of `sites`; end before the last."""
-        self._run(state, inputs, sites, lambda site, module, args: see(site, args[0]), "register_forward_pre_hook")
+        self._run(
+            state,
+            inputs,
+            sites,
+            lambda site, module, args: see(site, args[0]),
+            "register_forward_pre_hook",
+        )
 
-    def preactivations(self, state: State, inputs: Inputs, sites: Sequence[str] | None = None) -> list[tuple[Tensor, Tensor]]:
+    def preactivations(
+        self, state: State, inputs: Inputs, sites: Sequence[str] | None = None
+    ) -> list[tuple[Tensor, Tensor]]:
         """What enters and what leaves the layer of each site (of all by default), padding included.
 
         One pair a site: (inputs, tokens, width) and the pre-activation (inputs, tokens, nodes).
         """
         sites, seen = self.sites() if sites is None else list(sites), {}
-        self._run(state, inputs, sites, lambda site, module, args, output: seen.setdefault(
-            site, (args[0], self.nodes_last(site, output))), "register_forward_hook")
+        self._run(
+            state,
+            inputs,
+            sites,
+            lambda site, module, args, output: seen.setdefault(
+                site, (args[0], self.nodes_last(site, output))
+            ),
+            "register_forward_hook",
+        )
         return [seen[site] for site in sites]
 
     def _run(self, state, inputs, sites, see, register):
@@ -125,7 +155,11 @@ class Backbone:
             if not left:
                 raise _Enough
 
-        with hooked([self.module.get_submodule(site) for site in sites], [partial(hook, site=site) for site in sites], register):
+        with hooked(
+            [self.module.get_submodule(site) for site in sites],
+            [partial(hook, site=site) for site in sites],
+            register,
+        ):
             try:
                 self.encode(state, inputs)
             except _Enough:
@@ -134,7 +168,11 @@ class Backbone:
     def at_site(self, site: str, state: State, x: Tensor) -> Tensor:
         """The pre-activation (inputs, tokens, nodes) that the site's layer makes of `x` under the weights `state`."""
         prefix = f"{site}."
-        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        own = {
+            name.removeprefix(prefix): value
+            for name, value in state.items()
+            if name.startswith(prefix)
+        }
         return self.nodes_last(site, functional_call(self.module.get_submodule(site), own, (x,)))
 
     def nodes_last(self, site: str, h: Tensor) -> Tensor:
@@ -155,8 +193,10 @@ class Backbone:
     @contextmanager
     def replaced(self, functions: Sequence[Callable[[Tensor], Tensor]]):
         """Within the block, the activation behind site l computes `functions[l](h)` instead."""
-        with hooked([activation for _, activation, _ in self._mlps()],
-                     [lambda module, args, output, f=f: f(args[0]) for f in functions]):
+        with hooked(
+            [activation for _, activation, _ in self._mlps()],
+            [lambda module, args, output, f=f: f(args[0]) for f in functions],
+        ):
             yield
 
     def adopt(self, raw: State, source: str, base: State | None = None) -> State:
@@ -173,11 +213,19 @@ class Backbone:
             if base is not None and name in self.optional:
                 out[name] = base[name]
         problems = [f"no {name}" for name in wanted if name not in out]
-        problems += [f"{name} has shape {tuple(out[name].shape)}, the network has {tuple(value.shape)}"
-                     for name, value in wanted.items() if name in out and out[name].shape != value.shape]
+        problems += [
+            f"{name} has shape {tuple(out[name].shape)}, the network has {tuple(value.shape)}"
+            for name, value in wanted.items()
+            if name in out and out[name].shape != value.shape
+        ]
         if problems:
-            shown = problems[:8] + ([f"… and {len(problems) - 8} more"] if len(problems) > 8 else [])
-            raise ValueError(f"{source} does not fit the backbone {type(self).__name__}:\n  " + "\n  ".join(shown))
+            shown = problems[:8] + (
+                [f"… and {len(problems) - 8} more"] if len(problems) > 8 else []
+            )
+            raise ValueError(
+                f"{source} does not fit the backbone {type(self).__name__}:\n  "
+                + "\n  ".join(shown)
+            )
         return {name: out[name].detach().to(value.dtype) for name, value in wanted.items()}
 
     def names(self) -> State:
@@ -201,15 +249,27 @@ def activation_name(module: nn.Module) -> str:
     if kind == "GELU" and module.approximate == "tanh":
         return "gelu_tanh"
     if kind not in ACTIVATIONS:
-        raise ValueError(f"the activation {kind} has no name here; known: {', '.join(sorted(set(ACTIVATIONS.values())))}")
+        raise ValueError(
+            f"the activation {kind} has no name here; known: {', '.join(sorted(set(ACTIVATIONS.values())))}"
+        )
     return ACTIVATIONS[kind]
 
 
 def _rename(wanted, raw):
     """`{wanted: raw}` under the one change of prefix, added or dropped, that fits most names."""
     wanted, raw = list(wanted), set(raw)
-    added = {key[:-len(name)] for name in wanted[:1] + wanted[-1:] for key in raw if key.endswith("." + name)}
-    dropped = {name[:-len(key)] for name in wanted[:1] + wanted[-1:] for key in raw if name.endswith("." + key)}
+    added = {
+        key[: -len(name)]
+        for name in wanted[:1] + wanted[-1:]
+        for key in raw
+        if key.endswith("." + name)
+    }
+    dropped = {
+        name[: -len(key)]
+        for name in wanted[:1] + wanted[-1:]
+        for key in raw
+        if name.endswith("." + key)
+    }
     changes = [lambda name: name]
     changes += [lambda name, p=p: p + name for p in sorted(added)]
     changes += [lambda name, p=p: name.removeprefix(p) for p in sorted(dropped)]
@@ -224,7 +284,9 @@ def hf_config(model, kind=None):
     with states.hub_errors(str(model)):
         config = AutoConfig.from_pretrained(model)
     if kind and config.model_type != kind:
-        raise ValueError(f"{model} is a model of type {config.model_type}, this backbone needs one of type {kind}")
+        raise ValueError(
+            f"{model} is a model of type {config.model_type}, this backbone needs one of type {kind}"
+        )
     return config
 
 
@@ -240,7 +302,9 @@ def hf_tokenizer(model):
 
 
 @contextmanager
-def hooked(modules: Sequence[nn.Module], hooks: Sequence[Callable], register: str = "register_forward_hook"):
+def hooked(
+    modules: Sequence[nn.Module], hooks: Sequence[Callable], register: str = "register_forward_hook"
+):
     """Within the block, `hooks[i]` hangs on `modules[i]`; `register` names the method that hangs it."""
     handles = []
     try:

@@ -27,9 +27,13 @@ class Images(Backbone):
 
     def prepare(self, inputs) -> Inputs:
         """`pixels` (images, 3, size, size): short side resized, centre cropped, mean and spread removed."""
-        if isinstance(inputs, np.ndarray) and (inputs.dtype != np.uint8 or inputs.ndim not in (3, 4)):
-            raise ValueError("an array of images must be uint8, 0 to 255, of shape (n, height, width) or "
-                             f"(n, height, width, 3); this one is {inputs.dtype} {inputs.shape}")
+        if isinstance(inputs, np.ndarray) and (
+            inputs.dtype != np.uint8 or inputs.ndim not in (3, 4)
+        ):
+            raise ValueError(
+                "an array of images must be uint8, 0 to 255, of shape (n, height, width) or "
+                f"(n, height, width, 3); this one is {inputs.dtype} {inputs.shape}"
+            )
         if not isinstance(inputs, np.ndarray) or inputs.shape[1:3] != (self.size, self.size):
             inputs = np.stack([self._fit(image) for image in inputs])
         pixels = torch.tensor(inputs, dtype=torch.float32)
@@ -43,7 +47,9 @@ class Images(Backbone):
         image = (Image.fromarray(image) if isinstance(image, np.ndarray) else image).convert("RGB")
         short = min(image.size)
         if short != self.size:
-            image = image.resize([int(side * self.size / short) for side in image.size], Image.Resampling.BICUBIC)
+            image = image.resize(
+                [int(side * self.size / short) for side in image.size], Image.Resampling.BICUBIC
+            )
         left, top = (self._margin(side - self.size) for side in image.size)
         return np.asarray(image.crop((left, top, left + self.size, top + self.size)))
 
@@ -51,8 +57,14 @@ class Images(Backbone):
 class OpenClipVision(Images):
     """The visual tower of an open_clip model: a named one, or a small one given by its architecture."""
 
-    def __init__(self, model: str | None = None, pretrained: str | None = None, architecture: dict | None = None,
-                 mean=(0.48145466, 0.4578275, 0.40821073), std=(0.26862954, 0.26130258, 0.27577711)):
+    def __init__(
+        self,
+        model: str | None = None,
+        pretrained: str | None = None,
+        architecture: dict | None = None,
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+    ):
         import open_clip
 
         self.model, self.pretrained = model, pretrained
@@ -61,16 +73,29 @@ class OpenClipVision(Images):
 
             try:
                 visual, width = VisionTransformer(**architecture), architecture["output_dim"]
-            except (TypeError, KeyError, ValueError, AssertionError, RuntimeError, ZeroDivisionError) as error:
-                raise ValueError(f"the architecture makes no open_clip VisionTransformer: {error}") from error
+            except (
+                TypeError,
+                KeyError,
+                ValueError,
+                AssertionError,
+                RuntimeError,
+                ZeroDivisionError,
+            ) as error:
+                raise ValueError(
+                    f"the architecture makes no open_clip VisionTransformer: {error}"
+                ) from error
             super().__init__(visual, width, architecture["image_size"], mean, std)
             return
         if model not in open_clip.list_models():
             near = difflib.get_close_matches(str(model), open_clip.list_models(), 5, 0)
-            raise ValueError(f"open_clip has no model {model!r}; the nearest of its names: {', '.join(near)}")
+            raise ValueError(
+                f"open_clip has no model {model!r}; the nearest of its names: {', '.join(near)}"
+            )
         config = open_clip.get_model_config(model)
         with _quiet():
-            visual = open_clip.create_model(model, force_quick_gelu=self._quick_gelu(), pretrained_hf=False).visual
+            visual = open_clip.create_model(
+                model, force_quick_gelu=self._quick_gelu(), pretrained_hf=False
+            ).visual
         super().__init__(visual, config["embed_dim"], config["vision_cfg"]["image_size"], mean, std)
 
     def _margin(self, spare):
@@ -81,14 +106,24 @@ class OpenClipVision(Images):
         """Whether the pretrained weights were trained with QuickGELU, whatever the model's own default."""
         import open_clip
 
-        return bool((open_clip.get_pretrained_cfg(self.model, self.pretrained or "") or {}).get("quick_gelu"))
+        return bool(
+            (open_clip.get_pretrained_cfg(self.model, self.pretrained or "") or {}).get(
+                "quick_gelu"
+            )
+        )
 
     def encode(self, state, inputs):
         return self.call(state, inputs["pixels"])
 
     def _mlps(self):
-        return [(f"transformer.resblocks.{i}.mlp.c_fc", block.mlp.gelu, f"transformer.resblocks.{i}.mlp.c_proj")
-                for i, block in enumerate(self.module.transformer.resblocks)]
+        return [
+            (
+                f"transformer.resblocks.{i}.mlp.c_fc",
+                block.mlp.gelu,
+                f"transformer.resblocks.{i}.mlp.c_proj",
+            )
+            for i, block in enumerate(self.module.transformer.resblocks)
+        ]
 
     def read(self, source):
         """As `Backbone.read`; a source `open_clip:TAG` is a pretrained tag of this model."""
@@ -105,15 +140,22 @@ class OpenClipVision(Images):
             raise ValueError(f"open_clip has no weights {tag!r} for {self.model}; allowed: {known}")
         quick = self._quick_gelu()
         with states.hub_errors(f"{self.model} ({tag})"), _quiet():
-            return open_clip.create_model(self.model, pretrained=tag, force_quick_gelu=quick, weights_only=True)
+            return open_clip.create_model(
+                self.model, pretrained=tag, force_quick_gelu=quick, weights_only=True
+            )
 
     @torch.no_grad()
     def text_head(self, source: str, classes: Sequence[str], templates: Sequence[str]) -> State:
         """Zero-shot head from the text tower in `source`: the mean direction of each class's prompts, scaled."""
         import open_clip
 
-        whole, tokenise = self._whole(source.removeprefix("open_clip:")), open_clip.get_tokenizer(self.model)
-        return _zero_shot(lambda texts: whole.encode_text(tokenise(texts)), whole.logit_scale, classes, templates)
+        whole, tokenise = (
+            self._whole(source.removeprefix("open_clip:")),
+            open_clip.get_tokenizer(self.model),
+        )
+        return _zero_shot(
+            lambda texts: whole.encode_text(tokenise(texts)), whole.logit_scale, classes, templates
+        )
 
 
 class ClipVision(Images):
@@ -130,16 +172,23 @@ class ClipVision(Images):
             processor = AutoImageProcessor.from_pretrained(model)
         config.vision_config.projection_dim = config.projection_dim
         module = CLIPVisionModelWithProjection(config.vision_config)
-        super().__init__(module, config.projection_dim, config.vision_config.image_size,
-                         processor.image_mean, processor.image_std)
+        super().__init__(
+            module,
+            config.projection_dim,
+            config.vision_config.image_size,
+            processor.image_mean,
+            processor.image_std,
+        )
 
     def encode(self, state, inputs):
         return self.call(state, pixel_values=inputs["pixels"]).image_embeds
 
     def _mlps(self):
         path = "vision_model.encoder.layers"
-        return [(f"{path}.{i}.mlp.fc1", layer.mlp.activation_fn, f"{path}.{i}.mlp.fc2")
-                for i, layer in enumerate(self.module.vision_model.encoder.layers)]
+        return [
+            (f"{path}.{i}.mlp.fc1", layer.mlp.activation_fn, f"{path}.{i}.mlp.fc2")
+            for i, layer in enumerate(self.module.vision_model.encoder.layers)
+        ]
 
     @torch.no_grad()
     def text_head(self, source: str, classes: Sequence[str], templates: Sequence[str]) -> State:
@@ -163,7 +212,10 @@ def _zero_shot(encode, logit_scale, classes, templates):
         prompts = encode([template.replace("{}", name) for template in templates])
         rows.append((prompts / prompts.norm(dim=1, keepdim=True)).mean(0))
     weight = torch.stack(rows)
-    return {"weight": logit_scale.exp() * weight / weight.norm(dim=1, keepdim=True), "bias": torch.zeros(len(classes))}
+    return {
+        "weight": logit_scale.exp() * weight / weight.norm(dim=1, keepdim=True),
+        "bias": torch.zeros(len(classes)),
+    }
 
 
 @contextmanager

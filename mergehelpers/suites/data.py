@@ -71,12 +71,19 @@ def read(source: str, classes: Sequence[str], spec: dict) -> dict[str, tuple[obj
     elif source.endswith((".csv", ".csv.gz")):
         splits = _csv(Path(source), spec)
     else:
-        raise ValueError(f"{source} is not a data format; allowed: .npz, .csv, .csv.gz, a folder of images, hub:owner/name")
+        raise ValueError(
+            f"{source} is not a data format; allowed: .npz, .csv, .csv.gz, a folder of images, hub:owner/name"
+        )
     theirs, found = spec.get("splits", {}), ", ".join(splits) or "none"
-    splits = {ours: splits[theirs.get(ours, ours)] for ours in SPLITS if theirs.get(ours, ours) in splits}
+    splits = {
+        ours: splits[theirs.get(ours, ours)] for ours in SPLITS if theirs.get(ours, ours) in splits
+    }
     if "test" not in splits or not len(splits["test"][1]):
         raise ValueError(f"{source} has no test split, or an empty one; its splits: {found}")
-    splits = {name: (inputs, _indices(labels, classes, f"{source}, {name}")) for name, (inputs, labels) in splits.items()}
+    splits = {
+        name: (inputs, _indices(labels, classes, f"{source}, {name}"))
+        for name, (inputs, labels) in splits.items()
+    }
     return _held_out(splits)
 
 
@@ -87,15 +94,21 @@ def _indices(labels, classes, where):
     if labels and all(isinstance(label, str) for label in labels) and set(labels) <= number.keys():
         return torch.tensor([number[label] for label in labels])
     try:
-        whole = [int(label) if isinstance(label, str) else operator.index(label) for label in labels]
+        whole = [
+            int(label) if isinstance(label, str) else operator.index(label) for label in labels
+        ]
         out = torch.tensor(whole, dtype=torch.int64)
     except (ValueError, TypeError):
         unknown = list(dict.fromkeys(repr(label) for label in labels if label not in classes))[:3]
-        known = ", ".join([*classes[:5], "…"][:len(classes)])
-        raise ValueError(f"{where}: the labels {', '.join(unknown)} are neither whole numbers nor among the "
-                         f"{len(classes)} classes {known}") from None
+        known = ", ".join([*classes[:5], "…"][: len(classes)])
+        raise ValueError(
+            f"{where}: the labels {', '.join(unknown)} are neither whole numbers nor among the "
+            f"{len(classes)} classes {known}"
+        ) from None
     if len(out) and not (0 <= out.min() and out.max() < len(classes)):
-        raise ValueError(f"{where}: labels run from {out.min()} to {out.max()}, but there are {len(classes)} classes")
+        raise ValueError(
+            f"{where}: labels run from {out.min()} to {out.max()}, but there are {len(classes)} classes"
+        )
     return out
 
 
@@ -106,7 +119,10 @@ def _held_out(splits):
         order = np.random.default_rng(0).permutation(len(labels)).tolist()
         for name, most in HELD_OUT.items():
             if name not in splits:
-                cut, order = order[:min(most, len(labels) // 5)], order[min(most, len(labels) // 5):]
+                cut, order = (
+                    order[: min(most, len(labels) // 5)],
+                    order[min(most, len(labels) // 5) :],
+                )
                 splits[name] = (take(inputs, cut), labels[cut])
         splits["train"] = (take(inputs, order), labels[order])
     return splits
@@ -124,7 +140,9 @@ def _npz(path):
     splits = {name: (arrays[f"{name}_inputs"], arrays[f"{name}_labels"].tolist()) for name in names}
     for name, (inputs, labels) in splits.items():
         if len(inputs) != len(labels):
-            raise ValueError(f"{path}: {len(inputs)} {name}_inputs, but {len(labels)} {name}_labels")
+            raise ValueError(
+                f"{path}: {len(inputs)} {name}_inputs, but {len(labels)} {name}_labels"
+            )
     return splits
 
 
@@ -139,9 +157,13 @@ def _csv(path, spec):
     column = spec.get("input") or ("image" if "image" in columns else "text")
     label = spec.get("label", "label")
     if missing := [name for name in ("split", label, column) if name not in columns]:
-        raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(columns) or 'no rows'}")
+        raise ValueError(
+            f"{path} has no column {missing[0]!r}; it has {', '.join(columns) or 'no rows'}"
+        )
     if short := [row for row in rows if None in (row["split"], row[label], row[column])]:
-        raise ValueError(f"{path} has a row with fewer columns than its header: {list(short[0].values())}")
+        raise ValueError(
+            f"{path} has a row with fewer columns than its header: {list(short[0].values())}"
+        )
     out = {}
     for name in dict.fromkeys(row["split"] for row in rows):
         chosen = [row for row in rows if row["split"] == name]
@@ -157,7 +179,9 @@ def _image_folder(folder, classes):
     for split in sorted(p for p in folder.iterdir() if p.is_dir()):
         files = sorted(p for p in split.glob("*/*") if p.suffix.lower() in PICTURES)
         if unknown := sorted({p.parent.name for p in files} - set(classes)):
-            raise ValueError(f"{split}: the folder {unknown[0]!r} is not one of the classes {', '.join(classes)}")
+            raise ValueError(
+                f"{split}: the folder {unknown[0]!r} is not one of the classes {', '.join(classes)}"
+            )
         if files:
             out[split.name] = (_pictures(files), [p.parent.name for p in files])
     return out
@@ -184,7 +208,9 @@ def hub_package():
     try:
         import datasets
     except ImportError:
-        raise ImportError("data from the Hugging Face Hub need the package datasets: pip install datasets") from None
+        raise ImportError(
+            "data from the Hugging Face Hub need the package datasets: pip install datasets"
+        ) from None
     return datasets
 
 
@@ -201,15 +227,24 @@ def _hub(name, spec):
         data = loaded[split]
         column = spec.get("input") or ("image" if "image" in data.column_names else "text")
         prompt, label = spec.get("prompt", ""), spec.get("label", "label")
-        needed = [name for _, name, _, _ in string.Formatter().parse(prompt) if name] if prompt else [column]
+        needed = (
+            [name for _, name, _, _ in string.Formatter().parse(prompt) if name]
+            if prompt
+            else [column]
+        )
         if missing := [name for name in (*needed, label) if name not in data.column_names]:
-            raise ValueError(f"{name} has no column {missing[0]!r}; it has {', '.join(data.column_names)}")
+            raise ValueError(
+                f"{name} has no column {missing[0]!r}; it has {', '.join(data.column_names)}"
+            )
 
         def fetch(indices, data=data, column=column, prompt=prompt, needed=needed):
             rows = data[indices]
             if not prompt:
                 return list(rows[column])
-            return [prompt.format(**{name: rows[name][i] for name in needed}) for i in range(len(indices))]
+            return [
+                prompt.format(**{name: rows[name][i] for name in needed})
+                for i in range(len(indices))
+            ]
 
         out[split] = (Items(fetch, range(len(data))), data[label])
     return out

@@ -40,7 +40,9 @@ def unpack(stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> State:
         else:
             change = _restore(stored, f"{name}|left.").T @ _restore(stored, f"{name}|right.")
         if name not in like or change.numel() != like[name].numel():
-            raise ValueError(f"the change of {name}, with {change.numel()} entries, fits no tensor of the base")
+            raise ValueError(
+                f"the change of {name}, with {change.numel()} entries, fits no tensor of the base"
+            )
         out[name] = change.view_as(like[name])
     return out
 

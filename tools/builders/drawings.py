@@ -4,7 +4,13 @@ import numpy as np
 
 SIZE = 32
 
-RED, BLUE, WHITE, BLACK, YELLOW = (190, 30, 40), (30, 70, 170), (240, 240, 240), (20, 20, 20), (240, 200, 40)
+RED, BLUE, WHITE, BLACK, YELLOW = (
+    (190, 30, 40),
+    (30, 70, 170),
+    (240, 240, 240),
+    (20, 20, 20),
+    (240, 200, 40),
+)
 
 
 def _polygon(pen, corners, radius, turn, fill):
@@ -28,7 +34,11 @@ def _text(pen, font, text, fill):
 
 
 def _speed(number):
-    return lambda pen, font: (_disc(pen, 60, RED), _disc(pen, 45, WHITE), _text(pen, font, number, BLACK))
+    return lambda pen, font: (
+        _disc(pen, 60, RED),
+        _disc(pen, 45, WHITE),
+        _text(pen, font, number, BLACK),
+    )
 
 
 def _turn(angle):
@@ -38,20 +48,42 @@ def _turn(angle):
 SIGNS = {
     "stop": lambda pen, font: (_polygon(pen, 8, 62, 22.5, RED), _text(pen, font, "STOP", WHITE)),
     "give way": lambda pen, font: (_polygon(pen, 3, 64, 90, RED), _polygon(pen, 3, 40, 90, WHITE)),
-    "no entry": lambda pen, font: (_disc(pen, 60, RED), pen.rectangle([24, 54, 104, 74], fill=WHITE)),
+    "no entry": lambda pen, font: (
+        _disc(pen, 60, RED),
+        pen.rectangle([24, 54, 104, 74], fill=WHITE),
+    ),
     "no vehicles": lambda pen, font: (_disc(pen, 60, RED), _disc(pen, 44, WHITE)),
     "no stopping": lambda pen, font: (
-        _disc(pen, 60, RED), _disc(pen, 48, BLUE),
-        pen.line([30, 30, 98, 98], fill=RED, width=12), pen.line([98, 30, 30, 98], fill=RED, width=12)),
+        _disc(pen, 60, RED),
+        _disc(pen, 48, BLUE),
+        pen.line([30, 30, 98, 98], fill=RED, width=12),
+        pen.line([98, 30, 30, 98], fill=RED, width=12),
+    ),
     "no parking": lambda pen, font: (
-        _disc(pen, 60, RED), _disc(pen, 48, BLUE), pen.line([30, 30, 98, 98], fill=RED, width=12)),
-    "speed 30": _speed("30"), "speed 50": _speed("50"), "speed 80": _speed("80"),
-    "turn left": _turn(180), "turn right": _turn(0), "straight on": _turn(-90),
-    "priority road": lambda pen, font: (_polygon(pen, 4, 62, 0, WHITE), _polygon(pen, 4, 48, 0, YELLOW)),
+        _disc(pen, 60, RED),
+        _disc(pen, 48, BLUE),
+        pen.line([30, 30, 98, 98], fill=RED, width=12),
+    ),
+    "speed 30": _speed("30"),
+    "speed 50": _speed("50"),
+    "speed 80": _speed("80"),
+    "turn left": _turn(180),
+    "turn right": _turn(0),
+    "straight on": _turn(-90),
+    "priority road": lambda pen, font: (
+        _polygon(pen, 4, 62, 0, WHITE),
+        _polygon(pen, 4, 48, 0, YELLOW),
+    ),
     "danger": lambda pen, font: (
-        _polygon(pen, 3, 64, -90, RED), _polygon(pen, 3, 42, -90, WHITE), pen.rectangle([60, 42, 68, 74], fill=BLACK),
-        pen.rectangle([60, 79, 68, 86], fill=BLACK)),
-    "parking": lambda pen, font: (pen.rectangle([10, 10, 118, 118], fill=BLUE), _text(pen, font, "P", WHITE)),
+        _polygon(pen, 3, 64, -90, RED),
+        _polygon(pen, 3, 42, -90, WHITE),
+        pen.rectangle([60, 42, 68, 74], fill=BLACK),
+        pen.rectangle([60, 79, 68, 86], fill=BLACK),
+    ),
+    "parking": lambda pen, font: (
+        pen.rectangle([10, 10, 118, 118], fill=BLUE),
+        _text(pen, font, "P", WHITE),
+    ),
 }
 
 
@@ -59,7 +91,9 @@ def _grid(rng, period):
     """Two rotated coordinates in units of `period` pixels, with a random phase."""
     a = rng.uniform(0, np.pi)
     y, x = np.mgrid[:SIZE, :SIZE] / period
-    return x * np.cos(a) + y * np.sin(a) + rng.random(), y * np.cos(a) - x * np.sin(a) + rng.random()
+    return x * np.cos(a) + y * np.sin(a) + rng.random(), y * np.cos(a) - x * np.sin(
+        a
+    ) + rng.random()
 
 
 def _clouds(rng, roughness):
@@ -119,6 +153,14 @@ def _marble(rng):
 
 
 TEXTURES = {
-    "stripes": _stripes, "checks": _checks, "dots": _dots, "waves": _waves, "weave": _weave, "cracks": _cracks,
-    "bubbles": _bubbles, "marble": _marble, "clouds": lambda rng: _clouds(rng, 3.5), "grain": lambda rng: _clouds(rng, 0.5),
+    "stripes": _stripes,
+    "checks": _checks,
+    "dots": _dots,
+    "waves": _waves,
+    "weave": _weave,
+    "cracks": _cracks,
+    "bubbles": _bubbles,
+    "marble": _marble,
+    "clouds": lambda rng: _clouds(rng, 3.5),
+    "grain": lambda rng: _clouds(rng, 0.5),
 }

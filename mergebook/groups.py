@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from mergehelpers import lab, studies, zoo
+from mergebook import lab, studies
+from mergehelpers import zoo
 from mergehelpers.states import State
 from mergehelpers.suites import Suite
 
@@ -46,9 +47,13 @@ class Group:
     def __post_init__(self):
         for name, allowed in {"network": zoo.ARCHITECTURES, "start": STARTS, "head": HEADS}.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
+                )
         if ("stem" in self.start) != (self.network == "vit_stem"):
-            raise ValueError(f"start is {self.start!r} and network {self.network!r}; vit_stem, and no other, takes own stem or one stem")
+            raise ValueError(
+                f"start is {self.start!r} and network {self.network!r}; vit_stem, and no other, takes own stem or one stem"
+            )
 
     def __str__(self):
         return " ".join(map(str, astuple(self)))
@@ -63,10 +68,14 @@ class Workshop:
     def __init__(self, suite: Suite, device: str = "auto"):
         self.suite, self.device, self.tasks = suite, device, list(suite.tasks)
         if len(self.tasks) < 4 or isinstance(suite.task(self.tasks[0]).inputs["test"][0], str):
-            raise ValueError(f"suite {suite.name} has {len(self.tasks)} tasks, the first {self.tasks[0]}; soups need four tasks or more, of images")
+            raise ValueError(
+                f"suite {suite.name} has {len(self.tasks)} tasks, the first {self.tasks[0]}; soups need four tasks or more, of images"
+            )
         for task in self.tasks:
             if not {"train", "val"} <= suite.task(task).inputs.keys():
-                raise ValueError(f"the task {task} of {suite.name} needs train and val images; it has {', '.join(suite.task(task).inputs)}")
+                raise ValueError(
+                    f"the task {task} of {suite.name} needs train and val images; it has {', '.join(suite.task(task).inputs)}"
+                )
         self.data = lru_cache(None)(self._data)
         self.start = lru_cache(None)(self._start)
         self.models = lru_cache(1)(self._models)
@@ -74,7 +83,11 @@ class Workshop:
     @property
     def targets(self) -> tuple[str, str]:
         """Two tasks of the same start: fashion and vehicles of mini8; elsewhere the second, and the last that shares its start."""
-        return ("fashion", "vehicles") if self.suite.name == "mini8" else (self.tasks[1], self.tasks[1::2][-1])
+        return (
+            ("fashion", "vehicles")
+            if self.suite.name == "mini8"
+            else (self.tasks[1], self.tasks[1::2][-1])
+        )
 
     @cached_property
     def mark(self) -> str:
@@ -89,8 +102,14 @@ class Workshop:
             x, y = boards("train" if split == "pool" else split, count, number)
             return prepare(x)["pixels"], y
         t = self.suite.task(task)
-        parts = [part for part in ("train", "unlabelled") if part in t.labels] if split == "pool" else [split]
-        return torch.cat([prepare(t.inputs[part])["pixels"] for part in parts]), torch.cat([t.labels[part] for part in parts])
+        parts = (
+            [part for part in ("train", "unlabelled") if part in t.labels]
+            if split == "pool"
+            else [split]
+        )
+        return torch.cat([prepare(t.inputs[part])["pixels"] for part in parts]), torch.cat(
+            [t.labels[part] for part in parts]
+        )
 
     def classes(self, task: str) -> int:
         """How many classes, or labels, a task has."""
@@ -98,16 +117,30 @@ class Workshop:
 
     def sources(self, task: str) -> tuple[str, ...]:
         """The tasks of a start that has not seen this one: every second of the suite."""
-        return tuple(self.tasks[0::2] if task != BOARDS and self.tasks.index(task) % 2 else self.tasks[1::2])
+        return tuple(
+            self.tasks[0::2] if task != BOARDS and self.tasks.index(task) % 2 else self.tasks[1::2]
+        )
 
-    def _start(self, network: str, tasks: tuple[str, ...], mixup: float = 0.0, number: int = 0, width: int = 16) -> State:
+    def _start(
+        self,
+        network: str,
+        tasks: tuple[str, ...],
+        mixup: float = 0.0,
+        number: int = 0,
+        width: int = 16,
+    ) -> State:
         """A body trained on all classes of several tasks together."""
         net, state = zoo.build(network, number, width)
         pools = [self.data(task, "pool") for task in tasks]
         before = np.cumsum([0] + [self.classes(task) for task in tasks])
-        x, y = torch.cat([x for x, _ in pools]), torch.cat([y + int(n) for (_, y), n in zip(pools, before)])
+        x, y = (
+            torch.cat([x for x, _ in pools]),
+            torch.cat([y + int(n) for (_, y), n in zip(pools, before)]),
+        )
         state = zoo.with_head(state, net.width, int(before[-1]), number)
-        return zoo.body(zoo.train(net, state, x, y, seed=number, mixup=mixup, device=self.device, **RECIPE))
+        return zoo.body(
+            zoo.train(net, state, x, y, seed=number, mixup=mixup, device=self.device, **RECIPE)
+        )
 
     def first(self, g: Group, i: int) -> State:
         """The body with which model i of a group begins."""
@@ -117,8 +150,12 @@ class Workshop:
         if "stem" in g.start:
             stem = zoo.build(g.network, number if g.start == "own stem" else 1000 * g.seed)[1]
             inner = self.start("vit", self.sources(g.task), 0.0, g.seed, 16)
-            return {k: v for k, v in stem.items() if k.startswith("0.")} | {f"1.{k}": v for k, v in inner.items()}
-        return self.start(g.network, self.sources(g.task), 0.2 if g.start == "mixup" else 0.0, g.seed, g.width)
+            return {k: v for k, v in stem.items() if k.startswith("0.")} | {
+                f"1.{k}": v for k, v in inner.items()
+            }
+        return self.start(
+            g.network, self.sources(g.task), 0.2 if g.start == "mixup" else 0.0, g.seed, g.width
+        )
 
     def net(self, g: Group) -> zoo.Net:
         """The network of a group, which runs its states."""
@@ -129,10 +166,25 @@ class Workshop:
         net, (x, y) = self.net(g), self.data(g.task, "pool")
         recipe = {k: RECIPE[k] for k in ("batch", "adam")} if g.start == "random" else {}
         out = []
-        for i in tqdm(range(g.models), desc=f"{g.network}, {g.task}", unit="model", leave=False, disable=None):
+        for i in tqdm(
+            range(g.models), desc=f"{g.network}, {g.task}", unit="model", leave=False, disable=None
+        ):
             head = 1000 * g.seed + (i if g.head == "own" else 0)
             state = zoo.with_head(self.first(g, i), net.width, self.classes(g.task), head)
-            out.append(zoo.train(net, state, x, y, g.epochs, g.rate, 1000 * g.seed + i, decay=g.decay, device=self.device, **recipe))
+            out.append(
+                zoo.train(
+                    net,
+                    state,
+                    x,
+                    y,
+                    g.epochs,
+                    g.rate,
+                    1000 * g.seed + i,
+                    decay=g.decay,
+                    device=self.device,
+                    **recipe,
+                )
+            )
         return out
 
 

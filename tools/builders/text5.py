@@ -1,6 +1,6 @@
 """Build the bundled suite `text5`: five experts fine-tuned from the real all-MiniLM-L6-v2.
 
-`python -m mergehelpers.suites build text5 --sources DIR` rebuilds `mergehelpers/data/text5/` from public
+`python tools/build_suite.py text5 --sources DIR` rebuilds `mergehelpers/data/text5/` from public
 packages. A finished expert is kept in `--work`, so an
 interrupted build resumes.
 """
@@ -20,31 +20,50 @@ import torch
 from torch.nn.functional import cross_entropy, linear
 from tqdm import tqdm
 
+from builders import archives
+from builders.archives import Archive, member
 from mergehelpers import states
 from mergehelpers.backbones import BertText
 from mergehelpers.suites import minilm_folder, packing, sha256, write_atomically
-from mergehelpers.suites.build import archives
-from mergehelpers.suites.build.archives import Archive, member
 
 ARCHIVES = {
     "vader": Archive(
-        "vaderSentiment-3.3.2.tar.gz", "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-        "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2"),
+        "vaderSentiment-3.3.2.tar.gz",
+        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        "pip download --no-deps --no-binary :all: vaderSentiment==3.3.2",
+    ),
     "wordnet": Archive(
-        "wordnet-base_1%3a3.0-37_all.deb", "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
-        "apt-get download wordnet-base"),
+        "wordnet-base_1%3a3.0-37_all.deb",
+        "61060d960f9ada8fa120872312eccd3ecebfbab8c4579e4f5a74e1cf67620752",
+        "apt-get download wordnet-base",
+    ),
     "austen": Archive(
-        "r-cran-janeaustenr_1.0.0-1_all.deb", "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95",
-        "apt-get download r-cran-janeaustenr"),
+        "r-cran-janeaustenr_1.0.0-1_all.deb",
+        "df6bddf211906d1ff404f8ff662c21b34e6660e7f54a311084e749050c019c95",
+        "apt-get download r-cran-janeaustenr",
+    ),
 }
 SPLITS = {"train": 4000, "val": 250, "unlabelled": 128, "test": 400}
 TRAIN = {"senses": 12000, "novels": 12000}
 SHIPPED_TRAIN = 4000
-SENSES = ["act", "animal", "artifact", "attribute", "cognition", "communication", "food", "person", "plant", "substance"]
+SENSES = [
+    "act",
+    "animal",
+    "artifact",
+    "attribute",
+    "cognition",
+    "communication",
+    "food",
+    "person",
+    "plant",
+    "substance",
+]
 LEXNAME = dict(zip(SENSES, ["04", "05", "06", "07", "09", "10", "13", "18", "20", "27"]))
 CORPORA = {
-    "newspaper": "nytEditorialSnippets", "film": "movieReviewSnippets",
-    "product": "amazonReviewSnippets", "tweet": "tweets",
+    "newspaper": "nytEditorialSnippets",
+    "film": "movieReviewSnippets",
+    "product": "amazonReviewSnippets",
+    "tweet": "tweets",
 }
 RANK = 16
 STEPS = {"film": 180, "tweets": 180, "senses": 400, "novels": 400, "order": 180}
@@ -61,7 +80,9 @@ def _vader(archive: Path) -> dict[str, list[tuple[float, str]]]:
                     for _, score, text in (
                         line.split("\t", 2)
                         for line in corpora.extractfile(f"hutto_ICWSM_2014/{stem}_GroundTruth.txt")
-                        .read().decode("utf-8", "replace").splitlines()
+                        .read()
+                        .decode("utf-8", "replace")
+                        .splitlines()
                     )
                 ]
                 for name, stem in CORPORA.items()
@@ -88,9 +109,9 @@ def r_texts(database: bytes) -> list[list[str]]:
     out, position = [], 0
     while position < len(database):
         stream = zlib.decompressobj()
-        content = stream.decompress(database[position + 4:])
+        content = stream.decompress(database[position + 4 :])
         position = len(database) - len(stream.unused_data)
-        version, = struct.unpack_from(">i", content, 2)
+        (version,) = struct.unpack_from(">i", content, 2)
         start = 14 if version < 3 else 18 + struct.unpack_from(">i", content, 14)[0]
         kind, count = struct.unpack_from(">ii", content, start)
         if kind & 255 != 16:
@@ -98,7 +119,7 @@ def r_texts(database: bytes) -> list[list[str]]:
         start, texts = start + 8, []
         for _ in range(count):
             _, size = struct.unpack_from(">ii", content, start)
-            texts.append(content[start + 8:start + 8 + max(size, 0)].decode("utf-8"))
+            texts.append(content[start + 8 : start + 8 + max(size, 0)].decode("utf-8"))
             start += 8 + max(size, 0)
         out.append(texts)
     return out
@@ -109,7 +130,11 @@ def _novels(archive: Path) -> dict[str, list[str]]:
     out = {}
     for lines in r_texts(member(archive, "data/Rdata.rdb")):
         title = next(line for line in lines if line.strip()).title()
-        text = " ".join(line.strip() for line in lines if not re.match(r"(chapter|volume|by jane austen)", line.strip().lower()))
+        text = " ".join(
+            line.strip()
+            for line in lines
+            if not re.match(r"(chapter|volume|by jane austen)", line.strip().lower())
+        )
         sentences = re.split(r"(?<=[.!?])[\"\s_)]+(?=[A-Z\"])", re.sub(r"\s+", " ", text))
         out[title] = [sentence.strip(' "') for sentence in sentences]
     return out
@@ -161,14 +186,19 @@ def examples(sources: Path, seed: int = 0) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def split(rows: list[tuple[str, str]], seed: int, train: int = SPLITS["train"]) -> dict[str, list[tuple[int, str]]]:
+def split(
+    rows: list[tuple[str, str]], seed: int, train: int = SPLITS["train"]
+) -> dict[str, list[tuple[int, str]]]:
     """Class-balanced disjoint splits of unique sentences; labels are indices of the sorted classes."""
     rows = sorted({text: label for label, text in rows}.items())
     random.Random(seed).shuffle(rows)
     classes = sorted({label for _, label in rows})
     queues = {c: [text for text, label in rows if label == c] for c in classes}
     out = {}
-    for name, size in {**{n: SPLITS[n] for n in ("test", "val", "unlabelled")}, "train": train}.items():
+    for name, size in {
+        **{n: SPLITS[n] for n in ("test", "val", "unlabelled")},
+        "train": train,
+    }.items():
         out[name] = [
             (classes.index(c), queues[c].pop())
             for i in range(size)
@@ -189,15 +219,25 @@ def fine_tune(backbone, base, rows, classes, *, seed, label, steps, batch=32, lr
     params = {n: p.clone().requires_grad_(is_trained(n)) for n, p in base.items()}
     head = {"weight": torch.zeros(classes, backbone.width), "bias": torch.zeros(classes)}
     head = {n: p.requires_grad_() for n, p in head.items()}
-    optimiser = torch.optim.AdamW([
-        {"params": [p for p in params.values() if p.requires_grad], "lr": lr, "weight_decay": 0.01},
-        {"params": head.values(), "lr": 20 * lr, "weight_decay": 0.0},
-    ])
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: min(1.0, (s + 1) / 20) * (1 - s / steps))
+    optimiser = torch.optim.AdamW(
+        [
+            {
+                "params": [p for p in params.values() if p.requires_grad],
+                "lr": lr,
+                "weight_decay": 0.01,
+            },
+            {"params": head.values(), "lr": 20 * lr, "weight_decay": 0.0},
+        ]
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda s: min(1.0, (s + 1) / 20) * (1 - s / steps)
+    )
     bar = tqdm(range(steps), desc=label)
     for _ in bar:
         picked = [rows[i] for i in torch.randint(len(rows), (batch,), generator=generator).tolist()]
-        logits = linear(backbone.encode(params, backbone.prepare([text for _, text in picked])), **head)
+        logits = linear(
+            backbone.encode(params, backbone.prepare([text for _, text in picked])), **head
+        )
         loss = cross_entropy(logits, torch.tensor([y for y, _ in picked]))
         optimiser.zero_grad()
         loss.backward()
@@ -222,22 +262,53 @@ def build(sources: Path, work: Path, out: Path, seed: int = 0) -> None:
         classes = sorted({label for label, _ in rows})
         kept = work / f"{task}.safetensors"
         if not kept.exists():
-            expert = fine_tune(backbone, base, parts["train"], len(classes), seed=seed, label=task, steps=STEPS[task])
+            expert = fine_tune(
+                backbone,
+                base,
+                parts["train"],
+                len(classes),
+                seed=seed,
+                label=task,
+                steps=STEPS[task],
+            )
             states.save(expert, kept)
         expert = states.load(kept)
-        change = {n.removeprefix("enc."): v - base[n.removeprefix("enc.")] for n, v in expert.items() if n.startswith("enc.")}
+        change = {
+            n.removeprefix("enc."): v - base[n.removeprefix("enc.")]
+            for n, v in expert.items()
+            if n.startswith("enc.")
+        }
         packed |= {f"{task}/{n}": v for n, v in packing.pack(change, RANK).items()}
         packed |= {f"{task}/{n}": v.half() for n, v in expert.items() if n.startswith("head.")}
         tables[f"{task}.csv.gz"] = _table(parts, classes)
-        tasks += [f"[tasks.{task}]", f'data = "{task}.csv.gz"', f"classes = {json.dumps(classes)}", ""]
+        tasks += [
+            f"[tasks.{task}]",
+            f'data = "{task}.csv.gz"',
+            f"classes = {json.dumps(classes)}",
+            "",
+        ]
     states.save(packed, out / EXPERTS)
     for name, content in tables.items():
         write_atomically(out / name, content)
     lines = [
-        'name = "text5"', 'title = "Five sentence tasks and the real all-MiniLM-L6-v2"', 'base = "minilm"',
-        f'experts = "{EXPERTS}"', 'head = "expert"', f"seed = {seed}", "",
-        "[backbone]", 'kind = "bert"', 'model = "minilm"', 'pooling = "mean"', f"max_length = {backbone.max_length}", "", *tasks,
-        "[sha256]", *(f'"{name}" = "{sha256(out / name)}"' for name in (EXPERTS, *tables)), ""]
+        'name = "text5"',
+        'title = "Five sentence tasks and the real all-MiniLM-L6-v2"',
+        'base = "minilm"',
+        f'experts = "{EXPERTS}"',
+        'head = "expert"',
+        f"seed = {seed}",
+        "",
+        "[backbone]",
+        'kind = "bert"',
+        'model = "minilm"',
+        'pooling = "mean"',
+        f"max_length = {backbone.max_length}",
+        "",
+        *tasks,
+        "[sha256]",
+        *(f'"{name}" = "{sha256(out / name)}"' for name in (EXPERTS, *tables)),
+        "",
+    ]
     write_atomically(out / "suite.toml", "\n".join(lines).encode())
 
 

@@ -16,24 +16,59 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scipy import ndimage
 from tqdm import tqdm
 
-from mergehelpers.suites.build import drawings
-from mergehelpers.suites.build.archives import matching, member
-from mergehelpers.suites.build.drawings import SIZE
+from builders import drawings
+from builders.archives import matching, member
+from builders.drawings import SIZE
 
 DIGITS = tuple("0123456789")
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+FASHION = (
+    "T-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 PHOTOS = {
-    "astronaut": "astronaut.png", "cat": "chelsea.png", "coffee": "coffee.png", "galaxies": "hubble_deep_field.jpg",
-    "tissue": "ihc.png", "motorcycle": "motorcycle_left.png", "retina": "retina.jpg", "rocket": "rocket.jpg",
-    "temple": "china.jpg", "flower": "flower.jpg",
+    "astronaut": "astronaut.png",
+    "cat": "chelsea.png",
+    "coffee": "coffee.png",
+    "galaxies": "hubble_deep_field.jpg",
+    "tissue": "ihc.png",
+    "motorcycle": "motorcycle_left.png",
+    "retina": "retina.jpg",
+    "rocket": "rocket.jpg",
+    "temple": "china.jpg",
+    "flower": "flower.jpg",
 }
 VEHICLES = {
-    "steam engine": "steam_locomotive", "bullet train": "bullettrain_front", "tram": "tram", "bus": "bus",
-    "ambulance": "ambulance", "fire engine": "fire_engine", "police car": "police_car", "taxi": "taxi", "red car": "car",
-    "blue car": "blue_car", "truck": "truck", "lorry": "articulated_lorry", "tractor": "tractor",
-    "racing car": "racing_car", "motor scooter": "motor_scooter", "bicycle": "bike", "canoe": "canoe", "sailing boat": "boat",
-    "speedboat": "speedboat", "aeroplane": "airplane", "small plane": "small_airplane", "helicopter": "helicopter",
+    "steam engine": "steam_locomotive",
+    "bullet train": "bullettrain_front",
+    "tram": "tram",
+    "bus": "bus",
+    "ambulance": "ambulance",
+    "fire engine": "fire_engine",
+    "police car": "police_car",
+    "taxi": "taxi",
+    "red car": "car",
+    "blue car": "blue_car",
+    "truck": "truck",
+    "lorry": "articulated_lorry",
+    "tractor": "tractor",
+    "racing car": "racing_car",
+    "motor scooter": "motor_scooter",
+    "bicycle": "bike",
+    "canoe": "canoe",
+    "sailing boat": "boat",
+    "speedboat": "speedboat",
+    "aeroplane": "airplane",
+    "small plane": "small_airplane",
+    "helicopter": "helicopter",
 }
 FONTS = ("fonts-lato", "fonts-liberation", "fonts-roboto")
 
@@ -57,25 +92,37 @@ class Sources:
 
             image = Image.fromarray(load_sample_image(name))
         else:
-            image = Image.open(io.BytesIO(member(self.path("scikit-image"), f"skimage/data/{name}"))).convert("RGB")
+            image = Image.open(
+                io.BytesIO(member(self.path("scikit-image"), f"skimage/data/{name}"))
+            ).convert("RGB")
         shrink = min(1, 500 / min(image.size))
-        return np.asarray(image.resize([round(shrink * side) for side in image.size], Image.Resampling.BOX))
+        return np.asarray(
+            image.resize([round(shrink * side) for side in image.size], Image.Resampling.BOX)
+        )
 
     def fonts(self) -> list[bytes]:
         """Every upright or slanted Latin font file of the font packages."""
-        return self._once("fonts", lambda: [
-            content for key in FONTS for name, content in matching(self.path(key), ".ttf").items()
-            if "Hairline" not in name and "Thin" not in name])
+        return self._once(
+            "fonts",
+            lambda: [
+                content
+                for key in FONTS
+                for name, content in matching(self.path(key), ".ttf").items()
+                if "Hairline" not in name and "Thin" not in name
+            ],
+        )
 
     def font(self, index: int, size: int) -> ImageFont.FreeTypeFont:
-        return self._once(("font", index, size), lambda: ImageFont.truetype(io.BytesIO(self.fonts()[index]), size))
+        return self._once(
+            ("font", index, size), lambda: ImageFont.truetype(io.BytesIO(self.fonts()[index]), size)
+        )
 
     def backdrop(self, rng: np.random.Generator) -> np.ndarray:
         """A random piece of a photograph at a random zoom, 32 x 32."""
         photo = self.photo(list(PHOTOS.values())[rng.integers(len(PHOTOS))])
         side = int(rng.integers(32, 160))
         top, left = rng.integers(photo.shape[0] - side), rng.integers(photo.shape[1] - side)
-        return _shrink(photo[top:top + side, left:left + side])
+        return _shrink(photo[top : top + side, left : left + side])
 
     def _once(self, key, make):
         if key not in self._cache:
@@ -118,7 +165,9 @@ def _deal(labels, counts, rng):
 
 def _dealt(images, labels, counts, seed):
     chosen = _deal(labels, counts, np.random.default_rng(seed))
-    return {split: (images[index], labels[index].astype(np.int64)) for split, index in chosen.items()}
+    return {
+        split: (images[index], labels[index].astype(np.int64)) for split, index in chosen.items()
+    }
 
 
 def _drawn(draw, classes, counts, seed, label):
@@ -129,7 +178,10 @@ def _drawn(draw, classes, counts, seed, label):
         labels = rng.permutation(np.arange(count) % classes).astype(np.int64)
         bar = tqdm(labels, desc=f"draw {label} {split}", leave=False)
         images = [draw(rng, int(c)) for c in bar]
-        out[split] = (np.stack(images) if images else np.zeros((0, SIZE, SIZE, 3), np.uint8), labels)
+        out[split] = (
+            np.stack(images) if images else np.zeros((0, SIZE, SIZE, 3), np.uint8),
+            labels,
+        )
     return out
 
 
@@ -144,10 +196,15 @@ def mnist(sources, counts, seed):
 
 def fashion(sources, counts, seed):
     """Clothes, 28 x 28 with a margin of 2 (Fashion-MNIST)."""
-    def read(name, offset):
-        return np.frombuffer(gzip.decompress(member(sources.path("fashion-mnist"), name)), np.uint8, offset=offset)
 
-    images = np.concatenate([read(f"{part}-images-idx3-ubyte.gz", 16) for part in ("train", "t10k")])
+    def read(name, offset):
+        return np.frombuffer(
+            gzip.decompress(member(sources.path("fashion-mnist"), name)), np.uint8, offset=offset
+        )
+
+    images = np.concatenate(
+        [read(f"{part}-images-idx3-ubyte.gz", 16) for part in ("train", "t10k")]
+    )
     labels = np.concatenate([read(f"{part}-labels-idx1-ubyte.gz", 8) for part in ("train", "t10k")])
     padded = np.pad(images.reshape(-1, 28, 28), ((0, 0), (2, 2), (2, 2)))
     return _dealt(_grey(padded), labels, counts, seed)
@@ -158,7 +215,10 @@ def optdigits(sources, counts, seed):
     from sklearn.datasets import load_digits
 
     small = (load_digits().images * 255 / 16).astype(np.uint8)
-    large = [np.pad(np.asarray(Image.fromarray(image).resize((24, 24), Image.Resampling.BILINEAR)), 4) for image in small]
+    large = [
+        np.pad(np.asarray(Image.fromarray(image).resize((24, 24), Image.Resampling.BILINEAR)), 4)
+        for image in small
+    ]
     return _dealt(_grey(large), load_digits().target, counts, seed)
 
 
@@ -193,6 +253,7 @@ def _contrasting(rng, backdrop):
 
 def letters(sources, counts, seed):
     """Printed capitals, white on black, in many fonts, turned and shifted."""
+
     def draw(rng, c):
         mask = _glyph(sources, rng, LETTERS[c], int(rng.integers(18, 28)), 15)
         return _grey((255 * rng.uniform(0.7, 1) * mask).astype(np.uint8))
@@ -202,6 +263,7 @@ def letters(sources, counts, seed):
 
 def placards(sources, counts, seed):
     """Capitals in colour on photographs."""
+
     def draw(rng, c):
         backdrop = sources.backdrop(rng)
         mask = _glyph(sources, rng, LETTERS[c], int(rng.integers(18, 28)), 10)
@@ -212,6 +274,7 @@ def placards(sources, counts, seed):
 
 def street(sources, counts, seed):
     """A printed digit in colour on a photograph, with pieces of neighbouring digits beside it."""
+
     def draw(rng, c):
         image = backdrop = sources.backdrop(rng)
         colour = _contrasting(rng, backdrop)
@@ -236,12 +299,20 @@ def _half(mask, side):
 def _placed(rng, drawing, backdrop, smallest, turn):
     """A square drawing with transparency on a backdrop: `smallest` to 30 pixels wide, turned, sheared and shifted."""
     side = drawing.size[0]
-    scale, angle, shear = side / rng.uniform(smallest, 30), np.deg2rad(rng.uniform(-turn, turn)), rng.uniform(-0.25, 0.25)
+    scale, angle, shear = (
+        side / rng.uniform(smallest, 30),
+        np.deg2rad(rng.uniform(-turn, turn)),
+        rng.uniform(-0.25, 0.25),
+    )
     a, b = scale * np.cos(angle), scale * np.sin(angle)
     rows = np.array([[a, b + shear * scale], [-b, a]])
     offset = side / 2 - rows @ (SIZE / 2 + rng.uniform(-3, 3, 2))
     layer = drawing.filter(ImageFilter.BoxBlur(scale / 2.5)).transform(
-        (SIZE, SIZE), Image.Transform.AFFINE, (*rows[0], offset[0], *rows[1], offset[1]), Image.Resampling.BILINEAR)
+        (SIZE, SIZE),
+        Image.Transform.AFFINE,
+        (*rows[0], offset[0], *rows[1], offset[1]),
+        Image.Resampling.BILINEAR,
+    )
     layer = np.asarray(layer, float)
     alpha = layer[..., 3:] / 255
     return backdrop * (1 - alpha) + layer[..., :3] * alpha
@@ -265,11 +336,15 @@ def signs(sources, counts, seed):
 
 def _tiles(shape, counts, rng, side):
     """Top-left corners of the tiles of a picture, dealt to the splits in a fixed proportion."""
-    corners = [(t, left) for t in range(0, shape[0] - side + 1, side) for left in range(0, shape[1] - side + 1, side)]
+    corners = [
+        (t, left)
+        for t in range(0, shape[0] - side + 1, side)
+        for left in range(0, shape[1] - side + 1, side)
+    ]
     order = rng.permutation(len(corners))
     held = max(2, len(corners) // 5)
-    parts = {"test": order[:held], "val": order[held:held + max(1, held // 2)]}
-    rest = order[held + max(1, held // 2):]
+    parts = {"test": order[:held], "val": order[held : held + max(1, held // 2)]}
+    rest = order[held + max(1, held // 2) :]
     return {split: [corners[i] for i in parts.get(split, rest)] for split in counts}
 
 
@@ -285,7 +360,7 @@ def _crops(pictures, counts, seed, tile, label):
             top, left = tiles[c][split][rng.integers(len(tiles[c][split]))]
             side = int(rng.integers(tile // 2, tile + 1))
             top, left = top + rng.integers(tile - side + 1), left + rng.integers(tile - side + 1)
-            piece = _shrink(pictures[c][top:top + side, left:left + side])
+            piece = _shrink(pictures[c][top : top + side, left : left + side])
             images.append((piece[:, ::-1] if rng.random() < 0.5 else piece) & 0xF8)
         out[split] = (np.stack(images), labels)
     return out
@@ -301,7 +376,9 @@ SURFACES = ("brick", "grass", "gravel")
 
 def textures(sources, counts, seed):
     """Ten drawn patterns and three photographed surfaces, each in two random colours."""
-    surfaces = _crops([sources.photo(f"{name}.png") for name in SURFACES], counts, seed + 1, 128, "surfaces")
+    surfaces = _crops(
+        [sources.photo(f"{name}.png") for name in SURFACES], counts, seed + 1, 128, "surfaces"
+    )
     kinds = list(drawings.TEXTURES.values())
     out = {}
     for stream, (split, count) in enumerate(counts.items()):
@@ -326,10 +403,17 @@ def textures(sources, counts, seed):
 
 def _vehicles(sources, counts, seed, vendor):
     archive = sources.path(f"emoji-{vendor}")
-    sheet = Image.open(io.BytesIO(member(archive, f"img/{vendor}/sheets-clean/64.png"))).convert("RGBA")
-    places = {e["short_name"]: (66 * e["sheet_x"] + 1, 66 * e["sheet_y"] + 1)
-              for e in json.loads(member(archive, "package/emoji.json"))}
-    painted = [sheet.crop((*places[key], *(side + 64 for side in places[key]))) for key in VEHICLES.values()]
+    sheet = Image.open(io.BytesIO(member(archive, f"img/{vendor}/sheets-clean/64.png"))).convert(
+        "RGBA"
+    )
+    places = {
+        e["short_name"]: (66 * e["sheet_x"] + 1, 66 * e["sheet_y"] + 1)
+        for e in json.loads(member(archive, "package/emoji.json"))
+    }
+    painted = [
+        sheet.crop((*places[key], *(side + 64 for side in places[key])))
+        for key in VEHICLES.values()
+    ]
 
     def draw(rng, c):
         image = _placed(rng, painted[c], sources.backdrop(rng), smallest=18, turn=20)

@@ -28,7 +28,9 @@ def fingerprint(states: Mapping[str, Mapping[str, Tensor]]) -> str:
     for name, state in states.items():
         for key, value in state.items():
             digest.update(f"{name}/{key}".encode())
-            digest.update(value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(
+                value.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().tobytes()
+            )
     return digest.hexdigest()[:8]
 
 
@@ -40,8 +42,15 @@ class Study:
     `journal` at once, if one is given, and a study that was interrupted takes them from there; `save` removes it.
     """
 
-    def __init__(self, path: Path | str, mode: str = "stored", recheck: float = 0.0, seed: int = 0,
-                 journal: Path | str | None = None, apart: Callable[[object, object], float] | None = None):
+    def __init__(
+        self,
+        path: Path | str,
+        mode: str = "stored",
+        recheck: float = 0.0,
+        seed: int = 0,
+        journal: Path | str | None = None,
+        apart: Callable[[object, object], float] | None = None,
+    ):
         if mode not in MODES:
             raise ValueError(f"study is {mode!r}; allowed: {', '.join(MODES)}")
         self.path, self.recheck, self.seed = Path(path), recheck, seed
@@ -60,7 +69,9 @@ class Study:
             # A line without its end was being written when the study was interrupted.
             lines = self.journal.read_text(encoding="utf-8").splitlines(keepends=True)
             self.left = dict(json.loads(line) for line in lines if line.endswith("\n"))
-            self.journal.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
+            self.journal.write_text(
+                "".join(line for line in lines if line.endswith("\n")), encoding="utf-8"
+            )
         self.bar = tqdm(desc=self.path.stem, unit="row", disable=None)
 
     def row(self, key: str, compute: Callable[[], object]):
@@ -89,16 +100,28 @@ class Study:
                 file.write(json.dumps([key, self.rows[key]]) + "\n")
 
     def _drawn(self, key):
-        return int(hashlib.sha256(f"{self.seed} {key}".encode()).hexdigest()[:8], 16) < self.recheck * 2**32
+        return (
+            int(hashlib.sha256(f"{self.seed} {key}".encode()).hexdigest()[:8], 16)
+            < self.recheck * 2**32
+        )
 
     def save(self, path: Path | str, command: str) -> None:
         """Write all rows of this run, one a line, with their provenance; by a temporary file and a rename."""
-        provenance = {"command": command, "torch": version("torch"), "transformers": version("transformers"),
-                      "machine": f"{platform.machine()}, {torch.get_num_threads()} threads"}
-        lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(self.rows.items()))
+        provenance = {
+            "command": command,
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        }
+        lines = ",\n".join(
+            f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(self.rows.items())
+        )
         temporary = Path(path).with_suffix(".part")
         try:
-            temporary.write_text(f'{{"provenance": {json.dumps(provenance)},\n"rows": {{\n{lines}\n}}}}\n', encoding="utf-8")
+            temporary.write_text(
+                f'{{"provenance": {json.dumps(provenance)},\n"rows": {{\n{lines}\n}}}}\n',
+                encoding="utf-8",
+            )
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -108,7 +131,10 @@ class Study:
 
 def pack(answers: Mapping[str, Tensor]) -> dict[str, str]:
     """Right or wrong for every input of every task, as hexadecimal text with the number of inputs in front."""
-    return {task: f"{len(right)}:{np.packbits(right.cpu().numpy().astype(bool)).tobytes().hex()}" for task, right in answers.items()}
+    return {
+        task: f"{len(right)}:{np.packbits(right.cpu().numpy().astype(bool)).tobytes().hex()}"
+        for task, right in answers.items()
+    }
 
 
 def unpack(packed: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -116,7 +142,9 @@ def unpack(packed: Mapping[str, str]) -> dict[str, np.ndarray]:
     out = {}
     for task, text in packed.items():
         count, digits = text.split(":")
-        out[task] = np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))[:int(count)].astype(bool)
+        out[task] = np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8))[
+            : int(count)
+        ].astype(bool)
     return out
 
 
@@ -126,7 +154,11 @@ def difference(a, b) -> float:
     The numbers of a list are compared relative to the largest of them, so that a list may hold numbers near zero.
     """
     if isinstance(a, dict):
-        return max((difference(a[key], b[key]) for key in a), default=0.0) if a.keys() == b.keys() else float("inf")
+        return (
+            max((difference(a[key], b[key]) for key in a), default=0.0)
+            if a.keys() == b.keys()
+            else float("inf")
+        )
     if isinstance(a, list):
         if len(a) != len(b):
             return float("inf")

@@ -70,13 +70,18 @@ def load_digits(seed: int = 0) -> Digits:
 
 def initial(seeds: Sequence[int], widths: Sequence[int] = (SIDE * SIDE, 64, 64, 64, 10)) -> State:
     """A stack of He-initialised networks, one per seed; biases start at zero."""
+
     def weight(seed, fan_in, fan_out, layer):
         generator = torch.Generator().manual_seed(1000 * seed + layer)
-        return torch.randn(fan_out, fan_in, generator=generator, dtype=torch.float64) * math.sqrt(2 / fan_in)
+        return torch.randn(fan_out, fan_in, generator=generator, dtype=torch.float64) * math.sqrt(
+            2 / fan_in
+        )
 
     stack = {}
     for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:])):
-        stack[f"layers.{layer}.weight"] = torch.stack([weight(s, fan_in, fan_out, layer) for s in seeds])
+        stack[f"layers.{layer}.weight"] = torch.stack(
+            [weight(s, fan_in, fan_out, layer) for s in seeds]
+        )
         stack[f"layers.{layer}.bias"] = torch.zeros(len(seeds), fan_out, dtype=torch.float64)
     return stack
 
@@ -107,8 +112,18 @@ def logits(stack: State, x: Tensor, f: Callable = F.relu) -> Tensor:
 
 
 def train(
-    start: State, digits: Digits, tasks: Sequence[Sequence[int]], *, steps: int, lr: float, seed: int,
-    frozen: Sequence[str] = (), batch: int = 64, snapshots: Sequence[int] = (), f: Callable = F.relu, label: str = "training",
+    start: State,
+    digits: Digits,
+    tasks: Sequence[Sequence[int]],
+    *,
+    steps: int,
+    lr: float,
+    seed: int,
+    frozen: Sequence[str] = (),
+    batch: int = 64,
+    snapshots: Sequence[int] = (),
+    f: Callable = F.relu,
+    label: str = "training",
 ) -> dict[int, State]:
     """Adam on each model of a stack; `{step: stack}` for every step in `snapshots` and the last one.
 
@@ -117,18 +132,26 @@ def train(
     Adam works entry by entry, so a stack trains exactly as its models would one by one.
     """
     if unknown := set(frozen) - start.keys():
-        raise ValueError(f"frozen names {sorted(unknown)} are no parameters; allowed: {', '.join(start)}")
+        raise ValueError(
+            f"frozen names {sorted(unknown)} are no parameters; allowed: {', '.join(start)}"
+        )
     if steps < 1 or not all(1 <= step <= steps for step in snapshots):
-        raise ValueError(f"steps is {steps}, snapshots {list(snapshots)}; allowed: 1 or more, snapshots within")
+        raise ValueError(
+            f"steps is {steps}, snapshots {list(snapshots)}; allowed: 1 or more, snapshots within"
+        )
     stack = {name: p.clone().requires_grad_(name not in frozen) for name, p in start.items()}
     inputs, labels = digits.split("train")
     optimiser = torch.optim.Adam([p for p in stack.values() if p.requires_grad], lr=lr)
     generator = torch.Generator().manual_seed(seed)
     choices = [torch.as_tensor(list(t)) for t in tasks]
     kept = {}
-    for step in tqdm(range(1, steps + 1), desc=label, leave=False, disable=None):  # only on a terminal
+    for step in tqdm(
+        range(1, steps + 1), desc=label, leave=False, disable=None
+    ):  # only on a terminal
         image = torch.randint(len(labels), (len(tasks), batch), generator=generator)
-        task = torch.stack([c[torch.randint(len(c), (batch,), generator=generator)] for c in choices])
+        task = torch.stack(
+            [c[torch.randint(len(c), (batch,), generator=generator)] for c in choices]
+        )
         out = logits(stack, inputs[task, image], f)
         loss = F.cross_entropy(out.flatten(0, 1), labels[image].flatten(), reduction="sum") / batch
         optimiser.zero_grad()
@@ -165,37 +188,61 @@ def suite(base: State, experts: State, digits: Digits, name: str = "lab") -> Sui
     last = depth(base) - 1
     for part in (f"layers.{last}.weight", f"layers.{last}.bias"):
         if not (experts[part] == base[part]).all():
-            raise ValueError(f"the experts' {part} differs from the base's; train them with the readout frozen")
+            raise ValueError(
+                f"the experts' {part} differs from the base's; train them with the readout frozen"
+            )
     hidden = [f"layers.{j}.{part}" for j in range(last) for part in ("weight", "bias")]
 
     def state(stack, model):
-        return {f"{2 * int(key.split('.')[1])}.{key.split('.')[2]}": stack[key][model] for key in hidden}
+        return {
+            f"{2 * int(key.split('.')[1])}.{key.split('.')[2]}": stack[key][model] for key in hidden
+        }
 
     widths = [base[f"layers.{j}.weight"].shape[1:] for j in range(last)]
-    layers = [part for fan_out, fan_in in widths for part in (nn.Linear(fan_in, fan_out, dtype=torch.float64), nn.ReLU())]
+    layers = [
+        part
+        for fan_out, fan_in in widths
+        for part in (nn.Linear(fan_in, fan_out, dtype=torch.float64), nn.ReLU())
+    ]
     head = {"weight": base[f"layers.{last}.weight"][0], "bias": base[f"layers.{last}.bias"][0]}
     splits = {split: digits.split(split) for split in SPLITS}
     tasks = {
-        task: Task(task, tuple("0123456789"), head,
-                   {split: inputs[t] for split, (inputs, _) in splits.items()} | {"unlabelled": splits["train"][0][t][:128]},
-                   {split: labels for split, (_, labels) in splits.items()})
+        task: Task(
+            task,
+            tuple("0123456789"),
+            head,
+            {split: inputs[t] for split, (inputs, _) in splits.items()}
+            | {"unlabelled": splits["train"][0][t][:128]},
+            {split: labels for split, (_, labels) in splits.items()},
+        )
         for t, task in enumerate(TASKS)
     }
-    return Suite(name, Plain(nn.Sequential(*layers), widths[-1][0]), state(base, 0),
-                 {task: state(experts, t) for t, task in enumerate(TASKS)}, tasks)
+    return Suite(
+        name,
+        Plain(nn.Sequential(*layers), widths[-1][0]),
+        state(base, 0),
+        {task: state(experts, t) for t, task in enumerate(TASKS)},
+        tasks,
+    )
 
 
 def accuracy(
-    stack: State, digits: Digits, tasks: Sequence[int] | None = None, split: str = "test", f: Callable = F.relu,
+    stack: State,
+    digits: Digits,
+    tasks: Sequence[int] | None = None,
+    split: str = "test",
+    f: Callable = F.relu,
 ) -> Tensor:
     """Share of right answers of every model on every task (or on `tasks`), (M, tasks)."""
     inputs, labels = digits.split(split)
     chosen = range(len(inputs)) if tasks is None else tasks
-    return torch.stack([(logits(stack, inputs[t], f).argmax(-1) == labels).double().mean(1) for t in chosen], 1)
+    return torch.stack(
+        [(logits(stack, inputs[t], f).argmax(-1) == labels).double().mean(1) for t in chosen], 1
+    )
 
 
 def own_accuracy(
-    stack: State, digits: Digits, tasks: Sequence[int], split: str = "test", f: Callable = F.relu,
+    stack: State, digits: Digits, tasks: Sequence[int], split: str = "test", f: Callable = F.relu
 ) -> Tensor:
     """Share of right answers of model m on its own task `tasks[m]`, (M,)."""
     inputs, labels = digits.split(split)

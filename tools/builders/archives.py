@@ -23,7 +23,9 @@ def check(folder: Path, archives: Mapping[str, Archive]) -> None:
     """Raise one `FileNotFoundError` that says how to fetch each absent file, `ValueError` for a wrong one."""
     if absent := [a for a in archives.values() if not (folder / a.file).is_file()]:
         listed = "".join(f"\n  {a.file}: {a.command}" for a in absent)
-        raise FileNotFoundError(f"{folder} lacks {len(absent)} of the source files; in that folder, run{listed}")
+        raise FileNotFoundError(
+            f"{folder} lacks {len(absent)} of the source files; in that folder, run{listed}"
+        )
     for archive in archives.values():
         check_hash(folder / archive.file, archive.sha256)
 
@@ -43,8 +45,11 @@ def member(archive: Path, name: str) -> bytes:
 def matching(archive: Path, suffix: str) -> dict[str, bytes]:
     """All files of a .deb or .tar.gz whose path ends with `suffix`, by path, in order of their names."""
     with _tar(archive) as files:
-        found = {entry.name: files.extractfile(entry).read() for entry in files
-                 if entry.isfile() and entry.name.endswith(suffix)}
+        found = {
+            entry.name: files.extractfile(entry).read()
+            for entry in files
+            if entry.isfile() and entry.name.endswith(suffix)
+        }
     return dict(sorted(found.items()))
 
 
@@ -57,15 +62,17 @@ def _first(names, name, archive):
 
 def _tar(archive):
     content = archive.read_bytes()
-    return tarfile.open(fileobj=io.BytesIO(_deb_data(content) if archive.suffix == ".deb" else content))
+    return tarfile.open(
+        fileobj=io.BytesIO(_deb_data(content) if archive.suffix == ".deb" else content)
+    )
 
 
 def _deb_data(content):
     """The data tarball of a Debian package, an `ar` archive: 60-byte headers, even-sized members."""
     position = 8
     while position < len(content):
-        name, size = content[position:position + 16], int(content[position + 48:position + 58])
+        name, size = content[position : position + 16], int(content[position + 48 : position + 58])
         if name.startswith(b"data.tar"):
-            return content[position + 60:position + 60 + size]
+            return content[position + 60 : position + 60 + size]
         position += 60 + size + size % 2
     raise KeyError("this Debian package has no data archive")

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
+from mergebook.studies import fingerprint
 from mergehelpers import alignment, merge, mties, states
 from mergehelpers import device as devices
 from mergehelpers.alignment import Head, Plan
 from mergehelpers.states import State
-from mergehelpers.studies import fingerprint
 from mergehelpers.suites import Suite
 
 EXPERT = "fine-tuned"  # on a bench, each task's own expert
@@ -39,15 +39,20 @@ class Protocol:
 
 def _anchored(rule):
     def fit(z, soft, hard, head, plan):
-        return lambda x: torch.stack([rule(x, a, y.argmax(-1), y.shape[-1]) for a, y in zip(z, hard)])
+        return lambda x: torch.stack(
+            [rule(x, a, y.argmax(-1), y.shape[-1]) for a, y in zip(z, hard)]
+        )
+
     return Protocol(True, False, lambda d, c: 0, fit)
 
 
 def _through(fit_map):
     """A map of the features in front of the expert's head."""
+
     def fit(z, soft, hard, head, plan):
         moved = fit_map(z, soft, head, plan)
         return lambda x: head(moved(x))
+
     return fit
 
 
@@ -58,23 +63,40 @@ def cold(head: Head) -> Head:
 
 def _head(uses, from_zero=False, only_bias=False):
     """A head trained on the teacher's answers, on labels, or on the mean of both."""
-    targets = {"teacher": lambda soft, hard: soft, "labels": lambda soft, hard: hard, "both": lambda soft, hard: (soft + hard) / 2}
+    targets = {
+        "teacher": lambda soft, hard: soft,
+        "labels": lambda soft, hard: hard,
+        "both": lambda soft, hard: (soft + hard) / 2,
+    }
 
     def fit(z, soft, hard, head, plan):
-        return alignment.fit_head(z, targets[uses](soft, hard), cold(head) if from_zero else head, plan, only_bias)
+        return alignment.fit_head(
+            z, targets[uses](soft, hard), cold(head) if from_zero else head, plan, only_bias
+        )
 
-    return Protocol(uses != "teacher", uses != "labels", lambda d, c: c if only_bias else c * d + c, fit)
+    return Protocol(
+        uses != "teacher", uses != "labels", lambda d, c: c if only_bias else c * d + c, fit
+    )
 
 
 PROTOCOLS = {
-    "head": Protocol(False, False, lambda d, c: 0, lambda z, soft, hard, head, plan: lambda x: head(x).expand(len(z), -1, -1)),
+    "head": Protocol(
+        False,
+        False,
+        lambda d, c: 0,
+        lambda z, soft, hard, head, plan: lambda x: head(x).expand(len(z), -1, -1),
+    ),
     "mean distance": _anchored(alignment.mean_distance),
     "prototype": _anchored(alignment.prototype),
     "vote of 5": _anchored(alignment.vote),
     "bias only": _head("teacher", only_bias=True),
     "gain and shift": Protocol(False, True, lambda d, c: 2 * d, _through(alignment.fit_scale)),
-    "same Gram": Protocol(False, True, lambda d, c: min(c, d) * d - min(c, d) * (min(c, d) + 1) // 2,
-                          lambda z, soft, hard, head, plan: alignment.fit_gram(z, soft, head, plan)),
+    "same Gram": Protocol(
+        False,
+        True,
+        lambda d, c: min(c, d) * d - min(c, d) * (min(c, d) + 1) // 2,
+        lambda z, soft, hard, head, plan: alignment.fit_gram(z, soft, head, plan),
+    ),
     "FT-Classifier": _head("teacher"),
     "FT-Classifier, from zero": _head("teacher", from_zero=True),
     "aligned M": Protocol(False, True, lambda d, c: d * d, _through(alignment.fit_map)),
@@ -119,15 +141,21 @@ def merged(suite: Suite, method: str, setting: Sequence[float] = (), seed: int =
     if method == "M-TIES":
         keep, scale = setting
         inputs = [item for task in suite.tasks.values() for item in task.inputs["unlabelled"][:16]]
-        return mties.m_ties(suite.backbone, base, experts, inputs, keep, min(keep, 1 - keep) / 2, scale, "released")[0]
+        return mties.m_ties(
+            suite.backbone, base, experts, inputs, keep, min(keep, 1 - keep) / 2, scale, "released"
+        )[0]
     raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
 
 
 def untrained(suite: Suite, seed: int, scale: float = 0.3) -> State:
     """A control: task arithmetic with task vectors whose entries were shuffled, as large as the real ones and never trained."""
-    vectors = [alignment.shuffled(states.task_vector(suite.base, expert), seed + number)
-               for number, expert in enumerate(suite.experts.values())]
-    return merge.task_arithmetic(suite.base, [states.apply(suite.base, vector) for vector in vectors], scale)
+    vectors = [
+        alignment.shuffled(states.task_vector(suite.base, expert), seed + number)
+        for number, expert in enumerate(suite.experts.values())
+    ]
+    return merge.task_arithmetic(
+        suite.base, [states.apply(suite.base, vector) for vector in vectors], scale
+    )
 
 
 class Bench:
@@ -150,7 +178,9 @@ class Bench:
         if model == EXPERT:
             return self.suite.experts[task]
         if model not in self.models:
-            raise ValueError(f"model is {model!r}; on the bench: {', '.join((EXPERT, *self.models))}")
+            raise ValueError(
+                f"model is {model!r}; on the bench: {', '.join((EXPERT, *self.models))}"
+            )
         if callable(self.models[model]):
             self.models[model] = self.models[model]()
         return self.models[model]
@@ -159,7 +189,7 @@ class Bench:
         """Features (inputs, width) of a split, in double precision on the CPU; computed once."""
         key = model, task, split
         if key not in self._features:
-            inputs = self.suite.task(task).inputs[split][:self.limits.get(split)]
+            inputs = self.suite.task(task).inputs[split][: self.limits.get(split)]
             self._features[key] = features(self.suite, self.state(model, task), inputs, self.device)
         return self._features[key]
 
@@ -169,13 +199,15 @@ class Bench:
 
     def y(self, task: str, split: str = "test") -> Tensor:
         """Labels (inputs,)."""
-        return self.suite.task(task).labels[split][:self.limits.get(split)]
+        return self.suite.task(task).labels[split][: self.limits.get(split)]
 
     def head(self, task: str) -> Head:
         """W_t of Eq. 4: the head the task's expert is used with. Raises `ValueError` for a task without an expert."""
         if task not in self.suite.experts:
-            raise ValueError(f"{task} has no teacher: the suite {self.suite.name} has experts for "
-                             f"{', '.join(self.suite.experts) or 'no task'}")
+            raise ValueError(
+                f"{task} has no teacher: the suite {self.suite.name} has experts for "
+                f"{', '.join(self.suite.experts) or 'no task'}"
+            )
         own = self.suite.task(task)
         found = own.head or self.suite.backbone.word_head(self.suite.experts[task], own.classes)
         return Head(found["weight"].double(), found["bias"].double())
@@ -196,26 +228,55 @@ class Bench:
 
     def choose(self, method: str, row: Callable[[str, Callable], float]) -> tuple[tuple, float]:
         """The setting of a merging method with the best validation accuracy, and that accuracy; `row` is a study's."""
-        tried = {setting: row(f"{self.mark} val {method} {setting}",
-                              lambda: self.on_validation(merged(self.suite, method, setting))) for setting in METHODS[method]}
+        tried = {
+            setting: row(
+                f"{self.mark} val {method} {setting}",
+                lambda: self.on_validation(merged(self.suite, method, setting)),
+            )
+            for setting in METHODS[method]
+        }
         return max(tried, key=tried.get), max(tried.values())
 
     def drawn(self, task: str, shots: int, seeds: Sequence[int], split: str = "train") -> Tensor:
         """Indices (seeds, classes · shots) of class-balanced draws from a split; see `alignment.draw`."""
-        return torch.stack([alignment.draw(self.y(task, split), shots, self.suite.task(task).classes, s) for s in seeds])
+        return torch.stack(
+            [
+                alignment.draw(self.y(task, split), shots, self.suite.task(task).classes, s)
+                for s in seeds
+            ]
+        )
 
-    def classifier(self, model: str, task: str, protocol: str, chosen: Tensor, plan: Plan = Plan(), split: str = "train"
-                   ) -> Callable[[Tensor], Tensor]:
+    def classifier(
+        self,
+        model: str,
+        task: str,
+        protocol: str,
+        chosen: Tensor,
+        plan: Plan = Plan(),
+        split: str = "train",
+    ) -> Callable[[Tensor], Tensor]:
         """What the protocol makes of the chosen inputs (draws, inputs) of a split."""
         head, y = self.head(task), self.y(task, split)
         soft = head(self.z(EXPERT, task, split)).softmax(-1)[chosen]
         hard = one_hot(y[chosen], len(head.bias)).to(soft)
-        return check_protocol(protocol).fit(self.z(model, task, split)[chosen], soft, hard, head, plan)
+        return check_protocol(protocol).fit(
+            self.z(model, task, split)[chosen], soft, hard, head, plan
+        )
 
-    def right(self, model: str, task: str, protocol: str, chosen: Tensor, plan: Plan = Plan(), split: str = "train",
-              scored: str = "test") -> Tensor:
+    def right(
+        self,
+        model: str,
+        task: str,
+        protocol: str,
+        chosen: Tensor,
+        plan: Plan = Plan(),
+        split: str = "train",
+        scored: str = "test",
+    ) -> Tensor:
         """Which inputs of the split `scored` are answered rightly after each draw: (draws, inputs) bool."""
-        scores = self.classifier(model, task, protocol, chosen, plan, split)(self.z(model, task, scored))
+        scores = self.classifier(model, task, protocol, chosen, plan, split)(
+            self.z(model, task, scored)
+        )
         return scores.argmax(-1) == self.y(task, scored)
 
 
@@ -223,7 +284,9 @@ def features(suite: Suite, state: Mapping[str, Tensor], inputs, device: str = "a
     """What a head sees of `inputs`: (inputs, width), in double precision on the CPU. Raises `ValueError` if one is not finite."""
     place = devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
-    z = devices.backing_off(lambda size: suite.backbone.embed(state, inputs, size), suite.backbone.batch)
+    z = devices.backing_off(
+        lambda size: suite.backbone.embed(state, inputs, size), suite.backbone.batch
+    )
     z = normalize(z, dim=-1) if suite.backbone.normalised else z
     alignment.check_finite(z, "the embeddings")
     return z.cpu().double()
