@@ -1,8 +1,9 @@
 """Time and peak memory of merging models from files to a file: ours and that of other tools.
 
-`python benchmarks/merging.py` makes visual towers of ViT-B/32 with random weights, runs each contender in a process of its own, several
-times in turn, and writes `book/benchmarks/ViT-B-32-float32.md`; other sizes and precisions go to other files there. Contenders whose
-package is not installed are left out. Nothing else should run meanwhile.
+`python benchmarks/merging.py` makes visual towers of ViT-B/32 with random weights, runs each
+contender in a process of its own, several times in turn, and writes
+`book/benchmarks/ViT-B-32-float32.md`; other sizes and precisions go to other files there.
+Contenders whose package is not installed are left out. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -35,7 +36,10 @@ FLOOR, GLOBAL, TENSOR = "average", "TIES", "TIES per tensor"
 
 
 def make(work, count, model, dtype):
-    """Visual towers with random weights: a base, and experts a small step away; keep rates for all MLPs."""
+    """Visual towers with random weights: a base, and experts a small step away.
+
+    Keep rates for all MLPs come with them.
+    """
     backbone = OpenClipVision(model=model)
     shapes = {name: value.shape for name, value in backbone.names().items()}
     for i, folder in enumerate(tqdm(folders(work, count), desc="models")):
@@ -72,7 +76,8 @@ def folders(work, count):
     return [work / "base", *(work / f"expert{i}" for i in range(1, count + 1))]
 
 
-# Contenders: `run(work, count, out)` reads the files and writes `out`; the time it returns is without the imports.
+# Contenders: `run(work, count, out)` reads the files and writes `out`; the time it returns is
+# without the imports.
 
 
 def ours(rule, base=True, **settings):
@@ -251,9 +256,8 @@ def status(process):
 
 def measured(name, count, work):
     """One run in a process of its own: seconds, and peaks of memory; None if memory ran out."""
-    for folder in folders(
-        work, count
-    ):  # into the system's cache, from where another contender may have pushed it
+    # Read into the system's cache, from where another contender may have pushed it.
+    for folder in folders(work, count):
         with open(folder / WEIGHTS, "rb") as file:
             while file.read(2**24):
                 pass
@@ -306,10 +310,16 @@ def seconds(runs):
 
 
 def table(rows, counts):
-    """Results as Markdown: `rows[name][count]` lists the runs of a contender with so many experts; ratios are those of the last count."""
+    """Results as Markdown; `rows[name][count]` lists the runs of a contender with so many experts.
+
+    Ratios are those of the last count.
+    """
     last = counts[-1]
     lines = [
-        f"| Seconds with | {' | '.join(f'{count} experts' for count in counts)} | × average | × TIES | Memory, GB | Unlike ours |",
+        (
+            f"| Seconds with | {' | '.join(f'{count} experts' for count in counts)} "
+            "| × average | × TIES | Memory, GB | Unlike ours |"
+        ),
         f"|{'---|' * (len(counts) + 5)}",
     ]
     for name, by_count in rows.items():
@@ -333,7 +343,10 @@ def table(rows, counts):
 
 
 def breakdown(rows, counts):
-    """The parts of M-TIES in seconds, as Markdown; what is left to the network's own pass, and to reading and writing."""
+    """The parts of M-TIES in seconds, as Markdown.
+
+    What is left goes to the network's own pass, and to reading and writing.
+    """
     parts = ("experts' layers", "gaps", "merge")
     lines = [
         f"| Seconds of | {' | '.join(parts)} | the rest | in all |",
@@ -344,14 +357,13 @@ def breakdown(rows, counts):
         if "parts" in (runs[0] or ()):
             spent = [statistics.median(run["parts"][part] for run in runs) for part in parts]
             whole = statistics.median(run["seconds"] for run in runs)
-            lines.append(
-                f"| {name} | {' | '.join(f'{value:.1f}' for value in (*spent, whole - sum(spent), whole))} |"
-            )
+            values = (*spent, whole - sum(spent), whole)
+            lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in values)} |")
     return "\n".join(lines) + "\n\n" if len(lines) > 2 else ""
 
 
 def machine(names):
-    """Processor, memory and versions, in one line, with the packages that some contenders needed."""
+    """Processor, memory and versions, in one line, with the packages that contenders needed."""
     cpu = next(
         (
             line.split(":")[1].strip()
@@ -363,7 +375,8 @@ def machine(names):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     packages = ["torch", "safetensors", *filter(None, (CONTENDERS[name][1] for name in names))]
     return (
-        f"{cpu or platform.processor()}, {torch.get_num_threads()} threads, {memory:.0f} GB; Python {platform.python_version()}, "
+        f"{cpu or platform.processor()}, {torch.get_num_threads()} threads, "
+        f"{memory:.0f} GB; Python {platform.python_version()}, "
         + ", ".join(f"{name} {version(name)}" for name in packages)
         + f"; {datetime.date.today()}"
     )
@@ -435,7 +448,8 @@ def main():
             if before[-1] and other and number == 0:
                 before[-1]["unlike"] = differing(work, other, name)
     text = (
-        f"{table(rows, options.experts)}\n\n{breakdown(rows, options.experts)}{title}; {machine(wanted)}. {options.rounds} rounds;"
+        f"{table(rows, options.experts)}\n\n{breakdown(rows, options.experts)}"
+        f"{title}; {machine(wanted)}. {options.rounds} rounds;"
         f" what takes more than {SLOW} seconds ran once.\n"
     )
     out = ROOT / "book" / "benchmarks" / f"{title}.md"

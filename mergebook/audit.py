@@ -1,8 +1,9 @@
 """Audit of the papers' printed tables, with the freedom that rounding leaves.
 
-A number printed with d decimals stands for an interval, ± 0.5·10^-d. A printed result is called off only if its interval
-misses all that the cells allow. Arithmetic tells that numbers do not fit, not which of them is wrong. The sentences that are
-compared with tables are in `book/claims/sentences.csv`.
+A number printed with d decimals stands for an interval, ± 0.5·10^-d. A printed result is called off
+only if its interval misses all that the cells allow. Arithmetic tells that numbers do not fit, not
+which of them is wrong. The sentences that are compared with tables are in
+`book/claims/sentences.csv`.
 """
 
 import csv
@@ -18,13 +19,8 @@ from mergebook.ledger import book_folder
 
 FILES = {"m": "mloss", "s": "statsmerging", "r": "rethinking", "f": "ftclassifier"}
 PAPERS = {"m": "M-Loss", "s": "StatsMerging", "r": "Rethinking", "f": "FT-Classifier"}
-SOUPS = {
-    2: "r4",
-    3: "r5",
-    5: "r6",
-    7: "r7",
-    10: "r1",
-}  # number of models: table; all five are called "r*"
+# Number of models: table; all five are called "r*".
+SOUPS = {2: "r4", 3: "r5", 5: "r6", 7: "r7", 10: "r1"}
 WAYS = (
     "data",
     "single",
@@ -36,11 +32,12 @@ WAYS = (
     "greedy features",
 )
 NO_MERGE = "Pre-Trained|Individual|.*MTL|MTD|FT|Fine-tuned|.*Ensembling|Backbone|Std"
+# Checks of other kinds are consistent, or off.
 VERDICTS = {
     "granularity": ("possible", "impossible"),
     "above-teacher": ("none above", "some above"),
     "comparison": ("sentence agrees", "sentence disagrees"),
-}  # of other kinds: consistent, or off
+}
 SIZES = {  # items of published test sets, where no other source is named
     "Cars": 8041,
     "MNIST": 10_000,
@@ -57,17 +54,16 @@ SIZES = {  # items of published test sets, where no other source is named
     "QA": 894,
     "QR": 784,
     "QT": 784,
-    "WS": 72,
-}  # not in the paper: of TIES-Merging; all other rows fit
+    "WS": 72,  # not in the paper: of TIES-Merging; all other rows fit
+}
 RATIOS = (
     ("s13", "4.2", "parameters of learner and model, in thousandths", "336", "10.99", "30.6"),
     ("s13", "4.2", "FLOPs of learner and model, in ten thousandths", "14.6", "2.95", "5"),
     ("s15", "4.2", "40 % more data, where 5 % follow 1 %", "5.00", "1.00", "1.4"),
 )
 VARIANCES = {"M-TIES": "172.22", "TIES": "203.27", "DARE": "197.61"}  # M-Loss, Section 6.3
-Span = (
-    np.ndarray
-)  # lowest and highest value that a printed number may stand for; a minus b is a - b[::-1]
+# Lowest and highest value that a printed number may stand for; a minus b is a - b[::-1].
+Span = np.ndarray
 
 
 def span(cell: str) -> Span | None:
@@ -82,7 +78,11 @@ def span(cell: str) -> Span | None:
 
 
 def variance(cells: list[Span], ddof: int) -> Span:
-    """Variances that cells allow: largest at a corner of the box, smallest where all values lie as near to their mean as they can."""
+    """Variances that cells allow: the smallest and the largest.
+
+    The largest is at a corner of the box, the smallest where all values lie as near to their mean
+    as they can.
+    """
     low, high = np.transpose(cells)
     corners, near = np.array(np.meshgrid(*cells)).reshape(len(low), -1), (low + high) / 2
     for _ in range(200):
@@ -100,7 +100,10 @@ def stem(key: str) -> str:
 
 @cache
 def load(key: str) -> dict[str, dict[str, str]]:
-    """{row: {column: cell}}, as printed; blocks, headers inside a table and repeated names are told apart."""
+    """{row: {column: cell}}, as printed.
+
+    Blocks, headers inside a table and repeated names are told apart.
+    """
     if key == "r*":
         return {
             f"{n}, {x}": dict(zip(WAYS, y.values()))
@@ -131,7 +134,10 @@ def get(key: str, row: str, column: str) -> Span | None:
 
 
 def mean(key: str, row: str, column: str) -> Span | None:
-    """The mean of what a column of averages averages: the numbers after the label and any average before."""
+    """The mean of what a column of averages averages.
+
+    Those are the numbers after the label and any average before.
+    """
     names = list(load(key)[row])
     end = names.index(column)
     start = max([0, *(i for i in range(end) if names[i].startswith("Av"))])
@@ -144,7 +150,10 @@ def mean(key: str, row: str, column: str) -> Span | None:
 
 
 def lead(key: str, row: str, column: str, rivals: str = "", cell: Callable = get) -> Span:
-    """A row minus the best other merge of its block; variants of StatsMerging are no rivals of each other."""
+    """A row minus the best other merge of its block.
+
+    Variants of StatsMerging are no rivals of each other.
+    """
     no = NO_MERGE + r"|.*StatsMerging(?! \+)" * ("StatsMerging" in row)
     others = [x for x in load(key) if x != row and x.split(": ")[:-1] == row.split(": ")[:-1]]
     rated = [cell(key, x, column) for x in others if re.match(rivals, x) and not re.match(no, x)]
@@ -152,10 +161,12 @@ def lead(key: str, row: str, column: str, rivals: str = "", cell: Callable = get
 
 
 def parts(key: str, names: str, expression: str) -> dict[str, Span]:
-    """The differences a sentence speaks of: "row", "row - row", "row > pattern of rivals" or ":column - :column".
+    """The differences a sentence speaks of.
 
-    `names` are columns, or rows for an expression of columns. A * is anything, right of a minus the same as on its left;
-    "key!row" is in another table, "a=b" column a here and b there. Several expressions are joined by "; ".
+    An expression is "row", "row - row", "row > pattern of rivals" or ":column - :column". `names`
+    are columns, or rows for an expression of columns. A * is anything, right of a minus the same as
+    on its left; "key!row" is in another table, "a=b" column a here and b there. Several expressions
+    are joined by "; ".
     """
     out: dict[str, Span] = {}
     for one in expression.split("; "):
@@ -184,7 +195,8 @@ def judge(
 ) -> dict:
     """One record: do the intervals `found` meet what is `allowed`?
 
-    Allowed is a printed number, a range "a to b", a sign, or "same"; of all parts, or "most of them" or "some of them".
+    Allowed is a printed number, a range "a to b", a sign, or "same"; of all parts, or "most of
+    them" or "some of them".
     """
     need, _, target = allowed.rpartition(" of them ")
     limits = {"+": [0, np.inf], "-": [-np.inf, 0], "same": [0, 0]}.get(target) or target.split(
@@ -214,7 +226,10 @@ def judge(
 
 
 def averages_and_gains(key: str) -> Iterator[dict]:
-    """By rule: an average is the mean of its cells, (+x) the lead over the best other merge of the block."""
+    """By rule: an average is the mean of its cells.
+
+    A (+x) is the lead over the best other merge of the block.
+    """
     for row, c, cell in [
         (x, c, cell) for x, cells in load(key).items() for c, cell in cells.items()
     ]:
@@ -234,15 +249,17 @@ def averages_and_gains(key: str) -> Iterator[dict]:
 
 
 def granularity(keys: list[str]) -> Iterator[dict]:
-    """By rule: an accuracy on n items is k/n, checked where not every printable number is of this form."""
+    """By rule: an accuracy on n items is k/n.
+
+    Checked where not every printable number is of this form.
+    """
     for place, n in SIZES.items():
         found: dict[str, tuple[Span, int]] = {}
-        for key, row in [(key, row) for key in keys for row in load(key)]:
+        for key, row in [(k, r) for k in keys for r in load(k)]:
             for c in [c for c in load(key)[row] if place in (c, row.partition(", ")[2])]:
                 p = get(key, row, c)
-                runs = (
-                    int(row.split(",")[0]) if c == "single" else 1
-                )  # "single" is a mean over models
+                # "single" is a mean over models.
+                runs = int(row.split(",")[0]) if c == "single" else 1
                 if p is not None and row != "Std" and np.ptp(p) < 100 / n / runs - 1e-9:
                     found[f"{load(key)[row][c]} ({key[1:]}, {row}, {c})"] = p, runs
         if found:
@@ -268,14 +285,19 @@ def _least(found):
 
 
 def sentences() -> list[dict[str, str]]:
-    """The rows of `book/claims/sentences.csv`; `tables` and `names` may be several, joined by / and &."""
+    """The rows of `book/claims/sentences.csv`.
+
+    `tables` and `names` may be several, joined by / and &.
+    """
     with open(book_folder("claims") / "sentences.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def audit() -> pd.DataFrame:
-    """All checks, one a row: `paper`, `table`, `kind`, `where`, `verdict`, `printed`, what the cells allow (`low`, `high`),
-    and the `arithmetic` in words.
+    """All checks, one a row.
+
+    Columns are `paper`, `table`, `kind`, `where`, `verdict`, `printed`, what the cells allow
+    (`low`, `high`), and the `arithmetic` in words.
     """
     files = sorted(path.stem for path in book_folder("paper_tables").glob("*.csv"))
     keys = [*(file[0] + file.split("_table")[1] for file in files), "r*"]

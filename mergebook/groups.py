@@ -1,7 +1,7 @@
 """Groups of models fine-tuned on one task, which Chapter 4 averages.
 
-The paper's models start from ImageNet weights, each with its own random classifier. Here a start is trained on every second
-task of a suite and fine-tuned on a task that it has not seen.
+The paper's models start from ImageNet weights, each with its own random classifier. Here a start is
+trained on every second task of a suite and fine-tuned on a task that it has not seen.
 """
 
 from dataclasses import astuple, dataclass
@@ -26,11 +26,14 @@ RECIPE = {"epochs": 20, "rate": 0.002, "batch": 64, "adam": True, "decay": 0.05}
 
 @dataclass(frozen=True)
 class Group:
-    """Models of one architecture fine-tuned on one task with SGD; the fields are what a stored row is named by.
+    """Models of one architecture fine-tuned on one task with SGD.
 
-    `start`: the same trained weights for all (`shared`; `mixup` if they were trained with Mixup), other `random` weights for each, which
-    are then trained by the recipe of starts; for `vit_stem` a trained transformer behind a random stem of each model's own
-    (`own stem`) or the same for all (`one stem`). `head`: a random classifier of each model's own, or `one` for all.
+    The fields are what a stored row is named by.
+
+    `start`: the same trained weights for all (`shared`; `mixup` if they were trained with Mixup),
+    other `random` weights for each, which are then trained by the recipe of starts; for `vit_stem`
+    a trained transformer behind a random stem of each model's own (`own stem`) or the same for all
+    (`one stem`). `head`: a random classifier of each model's own, or `one` for all.
     """
 
     network: str
@@ -52,7 +55,8 @@ class Group:
                 )
         if ("stem" in self.start) != (self.network == "vit_stem"):
             raise ValueError(
-                f"start is {self.start!r} and network {self.network!r}; vit_stem, and no other, takes own stem or one stem"
+                f"start is {self.start!r} and network {self.network!r}; "
+                "vit_stem, and no other, takes own stem or one stem"
             )
 
     def __str__(self):
@@ -60,21 +64,24 @@ class Group:
 
 
 class Workshop:
-    """Data and training for groups of one suite of images; the last group and all starts stay at hand.
+    """Data and training for groups of one suite of images.
 
-    Raises `ValueError` for a suite of fewer than four tasks, of texts, or without training images.
+    The last group and all starts stay at hand. Raises `ValueError` for a suite of fewer than four
+    tasks, of texts, or without training images.
     """
 
     def __init__(self, suite: Suite, device: str = "auto"):
         self.suite, self.device, self.tasks = suite, device, list(suite.tasks)
         if len(self.tasks) < 4 or isinstance(suite.task(self.tasks[0]).inputs["test"][0], str):
             raise ValueError(
-                f"suite {suite.name} has {len(self.tasks)} tasks, the first {self.tasks[0]}; soups need four tasks or more, of images"
+                f"suite {suite.name} has {len(self.tasks)} tasks, the first {self.tasks[0]}; "
+                "soups need four tasks or more, of images"
             )
         for task in self.tasks:
             if not {"train", "val"} <= suite.task(task).inputs.keys():
                 raise ValueError(
-                    f"the task {task} of {suite.name} needs train and val images; it has {', '.join(suite.task(task).inputs)}"
+                    f"the task {task} of {suite.name} needs train and val images; "
+                    f"it has {', '.join(suite.task(task).inputs)}"
                 )
         self.data = lru_cache(None)(self._data)
         self.start = lru_cache(None)(self._start)
@@ -82,7 +89,10 @@ class Workshop:
 
     @property
     def targets(self) -> tuple[str, str]:
-        """Two tasks of the same start: fashion and vehicles of mini8; elsewhere the second, and the last that shares its start."""
+        """Two tasks of the same start: fashion and vehicles of mini8.
+
+        In other suites they are the second, and the last that shares its start.
+        """
         return (
             ("fashion", "vehicles")
             if self.suite.name == "mini8"
@@ -91,11 +101,15 @@ class Workshop:
 
     @cached_property
     def mark(self) -> str:
-        """The suite's name and a fingerprint of its training images, for the names of stored rows."""
-        return f"{self.suite.name} {studies.fingerprint({task: {'pool': self.data(task, 'pool')[0]} for task in self.tasks})}"
+        """The suite's name and a fingerprint of its training images, for stored rows' names."""
+        pools = {task: {"pool": self.data(task, "pool")[0]} for task in self.tasks}
+        return f"{self.suite.name} {studies.fingerprint(pools)}"
 
     def _data(self, task: str, split: str) -> tuple[Tensor, Tensor]:
-        """Pixels (n, 3, 32, 32) and labels; the split `pool` is the suite's `train` and labelled `unlabelled` images together."""
+        """Pixels (n, 3, 32, 32) and labels of a split.
+
+        The split `pool` is the suite's `train` and labelled `unlabelled` images together.
+        """
         prepare = zoo.build("vgg5")[0].prepare
         if task == BOARDS:
             count, number = {"pool": (768, 0), "val": (250, 1), "test": (500, 2)}[split]
@@ -191,8 +205,8 @@ class Workshop:
 def boards(split: str, count: int, number: int) -> tuple[np.ndarray, Tensor]:
     """A task with several labels: boards of 2 × 2 cells with a digit or nothing in each.
 
-    Images (count, 32, 32) of bytes, and for each of ten digits whether it is on the board, (count, 10) zeros and ones.
-    Digits come from a split of the laboratory's; `number` seeds the draws.
+    Images (count, 32, 32) of bytes, and for each of ten digits whether it is on the board, (count,
+    10) zeros and ones. Digits come from a split of the laboratory's; `number` seeds the draws.
     """
     x, y = lab.load_digits().split(split)
     images = ((x[0] * 0.3 + 0.13) * 255).round().byte().view(-1, lab.SIDE, lab.SIDE)

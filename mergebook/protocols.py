@@ -1,7 +1,8 @@
-"""Evaluation protocols of merged encoders: what each may use besides the encoder, and which inputs it then gets right.
+"""Evaluation protocols of merged encoders.
 
-A `Bench` holds the models of one suite and computes the features of each once. A protocol turns features of a few
-inputs, and what else it may know of them, into a classifier.
+A protocol says what it may use besides the encoder, and so which inputs are got right. A `Bench`
+holds the models of one suite and computes the features of each once. A protocol turns features of a
+few inputs, and what else it may know of them, into a classifier.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,15 +21,17 @@ from mergehelpers.states import State
 from mergehelpers.suites import Suite
 
 EXPERT = "fine-tuned"  # on a bench, each task's own expert
+PLAN = Plan()  # of repairs, unless another is given
 
 
 @dataclass(frozen=True)
 class Protocol:
     """Whether a protocol needs labels or the teacher's answers, and how it makes a classifier.
 
-    `fit(z, soft, hard, head, plan)` takes features (draws, inputs, width), the teacher's probabilities and one-hot labels
-    (draws, inputs, classes), the expert's head and a plan; what it returns maps features (inputs, width) to
-    scores (draws, inputs, classes). `trained(width, classes)` counts the numbers it trains.
+    `fit(z, soft, hard, head, plan)` takes features (draws, inputs, width), the teacher's
+    probabilities and one-hot labels (draws, inputs, classes), the expert's head and a plan; what it
+    returns maps features (inputs, width) to scores (draws, inputs, classes). `trained(width,
+    classes)` counts the numbers it trains.
     """
 
     labels: bool
@@ -124,10 +127,10 @@ METHODS = {
 
 
 def merged(suite: Suite, method: str, setting: Sequence[float] = (), seed: int = 0) -> State:
-    """The merge of a suite's experts by a method of `METHODS`, which lists the settings to choose among.
+    """The merge of a suite's experts by a method of `METHODS`, which lists the settings to try.
 
-    M-TIES takes the reading of the released code, half of the possible spread, and the suite's unlabelled inputs (sixteen
-    a task). Raises `ValueError` for an unknown method.
+    M-TIES takes the reading of the released code, half of the possible spread, and the suite's
+    unlabelled inputs (sixteen a task). Raises `ValueError` for an unknown method.
     """
     base, experts = suite.base, list(suite.experts.values())
     if method == "weight averaging":
@@ -148,7 +151,10 @@ def merged(suite: Suite, method: str, setting: Sequence[float] = (), seed: int =
 
 
 def untrained(suite: Suite, seed: int, scale: float = 0.3) -> State:
-    """A control: task arithmetic with task vectors whose entries were shuffled, as large as the real ones and never trained."""
+    """A control: task arithmetic with shuffled task vectors.
+
+    Their entries are as large as the real ones and were never trained.
+    """
     vectors = [
         alignment.shuffled(states.task_vector(suite.base, expert), seed + number)
         for number, expert in enumerate(suite.experts.values())
@@ -159,9 +165,10 @@ def untrained(suite: Suite, seed: int, scale: float = 0.3) -> State:
 
 
 class Bench:
-    """The models of one suite, by name, and their features; `base` and `fine-tuned`, the task's own expert, are always there.
+    """The models of one suite, by name, and their features.
 
-    `limits` gives the number of inputs of a split that are used, from its first on; without one, all.
+    `base` and `fine-tuned`, the task's own expert, are always there. `limits` gives the number of
+    inputs of a split that are used, from its first on; without one, all.
     """
 
     def __init__(self, suite: Suite, limits: Mapping[str, int] | None = None, device: str = "auto"):
@@ -174,7 +181,10 @@ class Bench:
         self.models[name] = model
 
     def state(self, model: str, task: str) -> State:
-        """The model's weights, made now if they were not yet. Raises `ValueError` for a name that was not added."""
+        """The model's weights, made now if they were not yet.
+
+        Raises `ValueError` for a name that was not added.
+        """
         if model == EXPERT:
             return self.suite.experts[task]
         if model not in self.models:
@@ -202,7 +212,10 @@ class Bench:
         return self.suite.task(task).labels[split][: self.limits.get(split)]
 
     def head(self, task: str) -> Head:
-        """W_t of Eq. 4: the head the task's expert is used with. Raises `ValueError` for a task without an expert."""
+        """W_t of Eq. 4: the head the task's expert is used with.
+
+        Raises `ValueError` for a task without an expert.
+        """
         if task not in self.suite.experts:
             raise ValueError(
                 f"{task} has no teacher: the suite {self.suite.name} has experts for "
@@ -214,9 +227,13 @@ class Bench:
 
     @cached_property
     def mark(self) -> str:
-        """The suite's name and a fingerprint of its base, experts and heads: the start of a study row's key."""
+        """The suite's name and a fingerprint of its base, experts and heads.
+
+        A study row's key starts with it.
+        """
         heads = {f"{task} head": self.head(task)._asdict() for task in self.tasks}
-        return f"{self.suite.name}-{fingerprint({'base': self.suite.base, **self.suite.experts, **heads})}"
+        parts = {"base": self.suite.base, **self.suite.experts, **heads}
+        return f"{self.suite.name}-{fingerprint(parts)}"
 
     def on_validation(self, state: Mapping[str, Tensor]) -> float:
         """Mean validation accuracy in percent over tasks, under the experts' heads (Eq. 4)."""
@@ -227,18 +244,24 @@ class Bench:
         return 100 * float(torch.stack(hits).mean())
 
     def choose(self, method: str, row: Callable[[str, Callable], float]) -> tuple[tuple, float]:
-        """The setting of a merging method with the best validation accuracy, and that accuracy; `row` is a study's."""
+        """The setting of a merging method with the best validation accuracy, and that accuracy.
+
+        `row` is a study's.
+        """
         tried = {
             setting: row(
                 f"{self.mark} val {method} {setting}",
-                lambda: self.on_validation(merged(self.suite, method, setting)),
+                lambda setting=setting: self.on_validation(merged(self.suite, method, setting)),
             )
             for setting in METHODS[method]
         }
         return max(tried, key=tried.get), max(tried.values())
 
     def drawn(self, task: str, shots: int, seeds: Sequence[int], split: str = "train") -> Tensor:
-        """Indices (seeds, classes · shots) of class-balanced draws from a split; see `alignment.draw`."""
+        """Indices (seeds, classes · shots) of class-balanced draws from a split.
+
+        See `alignment.draw`.
+        """
         return torch.stack(
             [
                 alignment.draw(self.y(task, split), shots, self.suite.task(task).classes, s)
@@ -252,7 +275,7 @@ class Bench:
         task: str,
         protocol: str,
         chosen: Tensor,
-        plan: Plan = Plan(),
+        plan: Plan = PLAN,
         split: str = "train",
     ) -> Callable[[Tensor], Tensor]:
         """What the protocol makes of the chosen inputs (draws, inputs) of a split."""
@@ -269,11 +292,11 @@ class Bench:
         task: str,
         protocol: str,
         chosen: Tensor,
-        plan: Plan = Plan(),
+        plan: Plan = PLAN,
         split: str = "train",
         scored: str = "test",
     ) -> Tensor:
-        """Which inputs of the split `scored` are answered rightly after each draw: (draws, inputs) bool."""
+        """Which inputs of the split `scored` are right after each draw: (draws, inputs) bool."""
         scores = self.classifier(model, task, protocol, chosen, plan, split)(
             self.z(model, task, scored)
         )
@@ -281,7 +304,10 @@ class Bench:
 
 
 def features(suite: Suite, state: Mapping[str, Tensor], inputs, device: str = "auto") -> Tensor:
-    """What a head sees of `inputs`: (inputs, width), in double precision on the CPU. Raises `ValueError` if one is not finite."""
+    """What a head sees of `inputs`: (inputs, width), in double precision on the CPU.
+
+    Raises `ValueError` if one is not finite.
+    """
     place = devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
     z = devices.backing_off(

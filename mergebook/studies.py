@@ -1,9 +1,10 @@
 """Studies: results that take longer than a page may run.
 
-A study is a table of rows, each with a key that names all it depends on. A chapter asks for a row and says how to
-compute it. A row stored in `book/studies/` is taken from there, except that a share of them, drawn by the
-chapter's seed, is computed again and compared; a row that is not stored is computed. So a stored table can be
-checked by anyone, and other parameters or another suite just take longer.
+A study is a table of rows, each with a key that names all it depends on. A chapter asks for a row
+and says how to compute it. A row stored in `book/studies/` is taken from there, except that a share
+of them, drawn by the chapter's seed, is computed again and compared; a row that is not stored is
+computed. So a stored table can be checked by anyone, and other parameters or another suite just
+take longer.
 """
 
 import hashlib
@@ -35,11 +36,12 @@ def fingerprint(states: Mapping[str, Mapping[str, Tensor]]) -> str:
 
 
 class Study:
-    """Rows by key, from `path` or computed. `mode` is `stored` or `full` (nothing is taken from `path`).
+    """Rows by key, from `path` or computed; in mode `full` nothing is taken from `path`.
 
-    `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. How far a row is from the
-    stored one, `apart` says, by default `difference`. Progress shows on a terminal. Computed rows go to the file
-    `journal` at once, if one is given, and a study that was interrupted takes them from there; `save` removes it.
+    `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. How
+    far a row is from the stored one, `apart` says, by default `difference`. Progress shows on a
+    terminal. Computed rows go to the file `journal` at once, if one is given, and a study that was
+    interrupted takes them from there; `save` removes it.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Study:
         self.bar = tqdm(desc=self.path.stem, unit="row", disable=None)
 
     def row(self, key: str, compute: Callable[[], object]):
-        """The value of a row: numbers, lists and dicts of numbers, or dicts of boolean tensors packed by `pack`."""
+        """The value of a row: numbers, packed answers, and lists and dicts of them."""
         if key in self.rows:
             return self.rows[key]
         if key in self.left:
@@ -106,7 +108,7 @@ class Study:
         )
 
     def save(self, path: Path | str, command: str) -> None:
-        """Write all rows of this run, one a line, with their provenance; by a temporary file and a rename."""
+        """Write all rows of this run, one a line, with where they come from; or nothing."""
         provenance = {
             "command": command,
             "torch": version("torch"),
@@ -130,7 +132,7 @@ class Study:
 
 
 def pack(answers: Mapping[str, Tensor]) -> dict[str, str]:
-    """Right or wrong for every input of every task, as hexadecimal text with the number of inputs in front."""
+    """Right or wrong for every input of a task, as hexadecimal text after the number of inputs."""
     return {
         task: f"{len(right)}:{np.packbits(right.cpu().numpy().astype(bool)).tobytes().hex()}"
         for task, right in answers.items()
@@ -149,9 +151,12 @@ def unpack(packed: Mapping[str, str]) -> dict[str, np.ndarray]:
 
 
 def difference(a, b) -> float:
-    """How far two values of a row are apart: the largest relative difference of numbers, the largest share of differing answers.
+    """How far two values of a row are apart.
 
-    The numbers of a list are compared relative to the largest of them, so that a list may hold numbers near zero.
+    The largest relative difference of numbers, or the largest share of differing answers.
+
+    The numbers of a list are compared relative to the largest of them, so that a list may hold
+    numbers near zero.
     """
     if isinstance(a, dict):
         return (

@@ -20,9 +20,8 @@ def main() -> None:
         help="check everything but the values, and say what the merge will need",
     )
     options = parser.parse_args()
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # batch systems send it, and what was begun must be deleted then too
+    # Batch systems send it, and what was begun must be deleted then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from mergehelpers import stream  # takes seconds, in which one may press Ctrl-C
 

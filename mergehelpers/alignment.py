@@ -1,7 +1,8 @@
-"""Repairs between a merged encoder and the heads of its experts: those of the FT-Classifier paper, and their rivals.
+"""Repairs between a merged encoder and the heads of its experts.
 
-Features are (inputs, width) and logits (inputs, classes). Where a function says *batched*, leading dimensions hold
-independent problems, such as several draws of few-shot samples, solved at once.
+They are those of the FT-Classifier paper, and their rivals. Features are (inputs, width) and logits
+(inputs, classes). Where a function says *batched*, leading dimensions hold independent problems,
+such as several draws of few-shot samples, solved at once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,10 @@ from mergehelpers.states import State
 
 
 class Head(NamedTuple):
-    """A linear classifier: `weight` (classes, width) and `bias` (classes,). Calling it gives logits."""
+    """A linear classifier: `weight` (classes, width) and `bias` (classes,).
+
+    Calling it gives logits.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -26,7 +30,10 @@ class Head(NamedTuple):
 
 
 class Map(NamedTuple):
-    """An affine map of features: `matrix` (width, width), `shift` (width,). Calling it moves features (rows)."""
+    """An affine map of features: `matrix` (width, width), `shift` (width,).
+
+    Calling it moves features (rows).
+    """
 
     matrix: Tensor
     shift: Tensor
@@ -37,7 +44,10 @@ class Map(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a repair is trained: full-batch Adam, the step size falling from `rate` to zero on a cosine."""
+    """How a repair is trained: full-batch Adam.
+
+    The step size falls from `rate` to zero on a cosine.
+    """
 
     steps: int = 150
     rate: float = 1e-2
@@ -64,27 +74,35 @@ def draw(labels: Tensor, shots: int, classes: Sequence[str], seed: int) -> Tenso
         there = (labels == number).nonzero().flatten()
         if len(there) < shots:
             raise ValueError(
-                f"{shots} shots asked of the class {name!r}, which has {len(there)} samples to draw from"
+                f"{shots} shots asked of the class {name!r}, "
+                f"which has {len(there)} samples to draw from"
             )
         chosen.append(there[torch.randperm(len(there), generator=generator)[:shots]])
     return torch.cat(chosen)
 
 
 def mean_distance(z: Tensor, anchors: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """The evaluation that the paper calls KNN (Eq. 5): minus the mean distance to each class's anchors, (inputs, classes).
+    """The paper's KNN (Eq. 5): minus the mean distance to each class's anchors, (inputs, classes).
 
-    `anchors` (anchors, width) with `labels` (anchors,). Raises `ValueError` for a class without anchors.
+    `anchors` (anchors, width) with `labels` (anchors,). Raises `ValueError` for a class without
+    anchors.
     """
     return -torch.cdist(z, anchors) @ _shares(labels, classes).to(z)
 
 
 def prototype(z: Tensor, anchors: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Minus the distance to the mean of each class's anchors, (inputs, classes); raises as `mean_distance`."""
+    """Minus the distance to the mean of each class's anchors, (inputs, classes).
+
+    Raises as `mean_distance`.
+    """
     return -torch.cdist(z, _shares(labels, classes).to(z).T @ anchors)
 
 
 def vote(z: Tensor, anchors: Tensor, labels: Tensor, classes: int, neighbours: int = 5) -> Tensor:
-    """Votes of the nearest anchors, (inputs, classes); among equal counts the class with the nearest anchor leads."""
+    """Votes of the nearest anchors, (inputs, classes).
+
+    Among equal counts the class with the nearest anchor leads.
+    """
     nearest = torch.cdist(z, anchors).topk(min(neighbours, len(anchors)), largest=False).indices
     voices = one_hot(labels[nearest], classes).to(z)
     rank = torch.arange(voices.shape[1], dtype=z.dtype)
@@ -105,7 +123,10 @@ ANCHORED = {"mean distance (Eq. 5)": mean_distance, "prototype": prototype, "vot
 
 
 def divergence(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean KL(targets || softmax(logits)) over inputs, batched; `targets` are probabilities, or one-hot labels."""
+    """Mean KL(targets || softmax(logits)) over inputs, batched.
+
+    `targets` are probabilities, or one-hot labels.
+    """
     return (torch.xlogy(targets, targets) - targets * logits.log_softmax(-1)).sum(-1).mean(-1)
 
 
@@ -123,7 +144,8 @@ def minimise(
         value = loss(moving).sum()
         if not value.isfinite():
             raise ValueError(
-                f"the repair diverged: its loss is {value.item()} at step {step} with rate {plan.rate}; try a smaller rate"
+                f"the repair diverged: its loss is {value.item()} at step {step} "
+                f"with rate {plan.rate}; try a smaller rate"
             )
         optimiser.zero_grad()
         value.backward()
@@ -131,7 +153,8 @@ def minimise(
         schedule.step()
     if bad := [name for name, value in moving.items() if not value.isfinite().all()]:
         raise ValueError(
-            f"the repair diverged: {bad[0]} is not finite after {plan.steps} steps with rate {plan.rate}; try a smaller rate"
+            f"the repair diverged: {bad[0]} is not finite after {plan.steps} steps "
+            f"with rate {plan.rate}; try a smaller rate"
         )
     return {name: value.detach() for name, value in moving.items()}
 
@@ -139,10 +162,10 @@ def minimise(
 def fit_head(
     z: Tensor, targets: Tensor, start: Head, plan: Plan = Plan(), only_bias: bool = False
 ) -> Head:
-    """FT-Classifier, or Aligned W' (Eq. 8): train the head, from `start`, to answer as the targets do. Batched.
+    """FT-Classifier, or Aligned W' (Eq. 8): train the head to answer as the targets do. Batched.
 
-    `targets` are the teacher's probabilities; one-hot labels make it few-shot logistic regression. `only_bias` leaves the
-    weight as it is.
+    Training begins at `start`. `targets` are the teacher's probabilities; one-hot labels make it
+    few-shot logistic regression. `only_bias` leaves the weight as it is.
     """
     start = _spread(start, z)
     moving = {"bias": start.bias} | ({} if only_bias else {"weight": start.weight})
@@ -153,7 +176,7 @@ def fit_head(
 def fit_map(
     z: Tensor, targets: Tensor, head: Head, plan: Plan = Plan(), penalty: float = 0.0
 ) -> Map:
-    """Aligned M (Eq. 7), from the identity; with `penalty` > 0 the regularised form (Eq. 9). Batched.
+    """Aligned M (Eq. 7), from the identity; regularised (Eq. 9) with `penalty` > 0. Batched.
 
     The penalty is `penalty` times the sum of absolute entries of MᵀM - I, as Eq. 9 prints it.
     """
@@ -168,7 +191,10 @@ def fit_map(
 
 
 def fit_scale(z: Tensor, targets: Tensor, head: Head, plan: Plan = Plan()) -> Map:
-    """One factor and one shift a feature, trained like Aligned M: what the gain and bias of a last LayerNorm could do. Batched."""
+    """One factor and one shift a feature, trained like Aligned M. Batched.
+
+    This is what the gain and bias of a last LayerNorm could do.
+    """
     zeros = torch.zeros(*z.shape[:-2], z.shape[-1], dtype=z.dtype)
     found = minimise(
         {"gain": zeros, "shift": zeros},
@@ -181,9 +207,10 @@ def fit_scale(z: Tensor, targets: Tensor, head: Head, plan: Plan = Plan()) -> Ma
 
 
 def fit_gram(z: Tensor, targets: Tensor, start: Head, plan: Plan = Plan()) -> Head:
-    """The best head W' with W'W'ᵀ = WWᵀ and the bias of `start`: all that an exactly orthogonal M can do to a head. Batched.
+    """The best head W' with W'W'ᵀ = WWᵀ and the bias of `start`. Batched.
 
-    With W = USVᵀ it is US times a matrix of orthonormal rows, and training starts at Vᵀ.
+    This is all that an exactly orthogonal M can do to a head. With W = USVᵀ it is US times a matrix
+    of orthonormal rows, and training starts at Vᵀ.
     """
     start = _spread(start, z)
     u, sizes, rows = torch.linalg.svd(start.weight, full_matrices=False)
@@ -197,9 +224,10 @@ def fit_gram(z: Tensor, targets: Tensor, start: Head, plan: Plan = Plan()) -> He
 
 
 def orthonormal_rows(matrix: Tensor) -> Tensor:
-    """L⁻¹·matrix with LLᵀ = matrix·matrixᵀ: orthonormal rows of the same span, with a gradient everywhere. Batched.
+    """L⁻¹·matrix with LLᵀ = matrix·matrixᵀ: orthonormal rows of the same span. Batched.
 
-    (The gradient of the polar factor, by SVD, does not exist where singular values are equal.)
+    It has a gradient everywhere. (The gradient of the polar factor, by SVD, does not exist where
+    singular values are equal.)
     """
     return torch.linalg.solve_triangular(
         torch.linalg.cholesky(matrix @ matrix.mT), matrix, upper=False
@@ -212,7 +240,10 @@ def _spread(head, z):
 
 
 def nearest_orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix with orthonormal rows (or columns) that is nearest to `matrix`: its polar factor UVᵀ. Batched."""
+    """The polar factor UVᵀ of `matrix`, batched.
+
+    It is the matrix with orthonormal rows (or columns) that is nearest to `matrix`.
+    """
     u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
     return u @ vt
 
@@ -223,13 +254,19 @@ def nothing(z: Tensor, target: Tensor, ridge: float = 0.0) -> Map:
 
 
 def translation(z: Tensor, target: Tensor, ridge: float = 0.0) -> Map:
-    """The shift that brings the mean of `z` to the mean of `target`, shrunk as if `ridge` inputs were in place already."""
+    """The shift that brings the mean of `z` to the mean of `target`.
+
+    It is shrunk as if `ridge` inputs were in place already.
+    """
     share = len(z) / (len(z) + ridge)
     return Map(torch.eye(z.shape[1], dtype=z.dtype), share * (target.mean(0) - z.mean(0)))
 
 
 def _weight(a, ridge):
-    """The ridge in the units of the inputs, and never zero, so that what no input shows stays as it is."""
+    """The ridge in the units of the inputs.
+
+    It is never zero, so that what no input shows stays as it is.
+    """
     return max(ridge, 1e-9 * len(a)) * a.square().mean().clamp_min(1e-30)
 
 
@@ -242,11 +279,12 @@ def scaling(z: Tensor, target: Tensor, ridge: float = 0.0) -> Map:
 
 
 def rotation(z: Tensor, target: Tensor, ridge: float = 0.0, centred: bool = True) -> Map:
-    """Orthogonal Procrustes: R = UVᵀ of the SVD of zᵀ·target + w·I minimises ‖zR - target‖² + w‖R - I‖², w > 0.
+    """Orthogonal Procrustes: R = UVᵀ of the SVD of zᵀ·target + w·I.
 
-    With `centred`, z and target lose their means before, and the shift puts them right after. With fewer inputs than
-    dimensions the best R is not unique: a tiny w picks the one nearest to the identity, which turns nothing that the
-    inputs did not show (partial Procrustes).
+    R minimises ‖zR - target‖² + w‖R - I‖², w > 0. With `centred`, z and target lose their means
+    before, and the shift puts them right after. With fewer inputs than dimensions the best R is not
+    unique: a tiny w picks the one nearest to the identity, which turns nothing that the inputs did
+    not show (partial Procrustes).
     """
     a, b = (z - z.mean(0), target - target.mean(0)) if centred else (z, target)
     eye = torch.eye(z.shape[1], dtype=z.dtype)
@@ -276,7 +314,11 @@ def linear(z: Tensor, target: Tensor, ridge: float = 0.0) -> Map:
 
 @dataclass(frozen=True)
 class Freedom:
-    """A family of maps: its fit `(features, target features, ridge) -> Map`, and its free numbers at a given width."""
+    """A family of maps: how it is fitted, and how free it is.
+
+    Its fit is `(features, target features, ridge) -> Map`; its free numbers are those at a given
+    width.
+    """
 
     fit: Callable[[Tensor, Tensor, float], Map]
     parameters: Callable[[int], int]
@@ -297,27 +339,37 @@ FREEDOMS = {
 
 
 def error(mapped: Tensor, target: Tensor) -> float:
-    """‖mapped - target‖² over ‖target - its mean‖²: 0 is exact, 1 is as good as answering the mean."""
+    """‖mapped - target‖² over ‖target - its mean‖².
+
+    0 is exact, 1 is as good as answering the mean.
+    """
     return float((mapped - target).square().sum() / (target - target.mean(0)).square().sum())
 
 
 def defect(matrix: Tensor) -> float:
-    """How far from orthogonal: the root mean square of the singular values' squares minus 1, ‖MᵀM - I‖_F / √width."""
+    """How far from orthogonal: ‖MᵀM - I‖_F / √width.
+
+    This is the root mean square of the singular values' squares minus 1.
+    """
     return float(
         (matrix.T @ matrix - torch.eye(len(matrix), dtype=matrix.dtype)).norm() / len(matrix) ** 0.5
     )
 
 
 def likeness(a: Tensor, b: Tensor) -> float:
-    """Linear CKA of two sets of features of the same inputs, from 0 to 1 (Kornblith et al., 2019)."""
+    """Linear CKA of two sets of features of the same inputs, from 0 to 1.
+
+    See Kornblith et al. (2019).
+    """
     a, b = a - a.mean(0), b - b.mean(0)
     return float((a.T @ b).square().sum() / ((a.T @ a).norm() * (b.T @ b).norm()))
 
 
 def shared_neighbours(a: Tensor, b: Tensor, neighbours: int = 10) -> float:
-    """Mean share of an input's nearest neighbours that are the same in two sets of features of the same inputs.
+    """Mean share of an input's nearest neighbours that two sets of features have in common.
 
-    Raises `ValueError` for as many neighbours as inputs, or more.
+    Both are features of the same inputs. Raises `ValueError` for as many neighbours as inputs, or
+    more.
     """
     if neighbours >= len(a):
         raise ValueError(f"neighbours is {neighbours}; allowed: less than the {len(a)} inputs")
@@ -332,7 +384,10 @@ def shared_neighbours(a: Tensor, b: Tensor, neighbours: int = 10) -> float:
 
 
 def shuffled(state: Mapping[str, Tensor], seed: int) -> State:
-    """A control: the entries of every tensor in a random order, so that their sizes stay and what they learnt goes."""
+    """A control: the entries of every tensor in a random order.
+
+    So their sizes stay and what they learnt goes.
+    """
     generator = torch.Generator().manual_seed(seed)
     return {
         key: value.reshape(-1)[torch.randperm(value.numel(), generator=generator)].reshape(

@@ -1,7 +1,8 @@
-"""Averages in weights and in outputs: greedy soups, ensembles, magnified weights, and what may rescue a soup.
+"""Averages in weights and in outputs.
 
-A model is a state dict of a `zoo` network with its classifier, `head.weight` and `head.bias`. `images` are pixels
-(n, 3, 32, 32), as `Net.prepare` makes them. A uniform soup is `merge.average`.
+Here are greedy soups, ensembles, magnified weights, and what may rescue a soup. A model is a state
+dict of a `zoo` network with its classifier, `head.weight` and `head.bias`. `images` are pixels (n,
+3, 32, 32), as `Net.prepare` makes them. A uniform soup is `merge.average`.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,9 +51,9 @@ def greedy(
 ) -> tuple[State, list[int]]:
     """The greedy soup and the indices of its members (Wortsman et al. 2022, Algorithm 1).
 
-    Models are tried from the best to the worst; one stays if the mean of all members scores no less. With `halving`, as
-    in Rethinking's released code, the others are tried in the given order, and a new member gets half of the weight.
-    Raises `ValueError` for fewer than two models.
+    Models are tried from the best to the worst; one stays if the mean of all members scores no
+    less. With `halving`, as in Rethinking's released code, the others are tried in the given order,
+    and a new member gets half of the weight. Raises `ValueError` for fewer than two models.
     """
     if len(models) < 2:
         raise ValueError(f"a soup needs 2 models or more, got {len(models)}")
@@ -68,11 +69,13 @@ def greedy(
 
 
 def magnified(state: State, factor: float, biases: str = "all") -> State:
-    """Every weight times `factor`, and with `all` every other entry too, as in Rethinking's released code.
+    """Every weight times `factor`.
 
-    `none` removes biases. `layers` multiplies the bias of the l-th layer by the factor's l-th power; the network then computes
-    its old output times the factor to the power of its depth. Layers are counted in the order of the state, the classifier
-    last, so this needs a plain chain of layers. Raises `ValueError` for a factor that is not finite and positive, or other `biases`.
+    With `all` every other entry too, as in Rethinking's released code. `none` removes biases.
+    `layers` multiplies the bias of the l-th layer by the factor's l-th power; the network then
+    computes its old output times the factor to the power of its depth. Layers are counted in the
+    order of the state, the classifier last, so this needs a plain chain of layers. Raises
+    `ValueError` for a factor that is not finite and positive, or other `biases`.
     """
     if not 0 < factor < float("inf"):
         raise ValueError(f"the factor is {factor}; allowed: a finite number above 0")
@@ -93,10 +96,11 @@ def magnified(state: State, factor: float, biases: str = "all") -> State:
 
 
 def permuted(net: Net, state: State, reference: State, sweeps: int = 50) -> State:
-    """The same function with the neurons of every hidden layer in the order that fits the reference's weights best.
+    """The same function, its hidden neurons in the order that fits the reference's weights best.
 
-    One layer after another, by an optimal assignment, until nothing changes (weight matching, Ainsworth et al. 2023).
-    Raises `ValueError` for a network that is no chain of convolutions, linear layers and BatchNorms.
+    One layer after another, by an optimal assignment, until nothing changes (weight matching,
+    Ainsworth et al. 2023). Raises `ValueError` for a network that is no chain of convolutions,
+    linear layers and BatchNorms.
     """
     units, state = _units(net), dict(state)
     for _ in range(sweeps):
@@ -121,9 +125,10 @@ def permuted(net: Net, state: State, reference: State, sweeps: int = 50) -> Stat
 
 @torch.no_grad()
 def repaired(net: Net, soup: State, models: Sequence[State], images: Tensor) -> State:
-    """The soup with the mean and spread of every channel set to the mean of its members' (REPAIR, Jordan et al. 2023).
+    """The soup with every channel's mean and spread set to the mean of its members'.
 
-    For chains without BatchNorm; with it, `recalibrated` does the same. Raises `ValueError` for other networks.
+    This is REPAIR (Jordan et al. 2023). For chains without BatchNorm; with it, `recalibrated` does
+    the same. Raises `ValueError` for other networks.
     """
     units = _units(net)
     if any(len(own) > 1 for own, _ in units):
@@ -154,17 +159,18 @@ def repaired(net: Net, soup: State, models: Sequence[State], images: Tensor) -> 
 
 @torch.no_grad()
 def cancelled(net: Net, models: Sequence[State], images: Tensor) -> list[float]:
-    """Share of the activation that is lost at each ReLU when pre-activations are averaged instead of activations.
+    """Share of the activation that is lost at each ReLU in an average.
 
-    1 - mean of relu(mean over models of h) / mean of relu(h), each model running on its own weights; 0 where signs agree. One number
-    a ReLU, in the order of the network; empty for a network without any.
+    There, pre-activations are averaged instead of activations. 1 - mean of relu(mean over models of
+    h) / mean of relu(h), each model running on its own weights; 0 where signs agree. One number a
+    ReLU, in the order of the network; empty for a network without any.
     """
     relus, seen = [m for m in net.module.modules() if isinstance(m, nn.ReLU)], []
     for state in models:
         h = []
         with hooked(
             relus,
-            [lambda _, args: h.append(args[0].clone())] * len(relus),
+            [lambda _, args, h=h: h.append(args[0].clone())] * len(relus),
             "register_forward_pre_hook",
         ):
             net.embed(state, images, batch=len(images))
@@ -174,12 +180,16 @@ def cancelled(net: Net, models: Sequence[State], images: Tensor) -> list[float]:
 
 
 def _units(net):
-    """The hidden layers of a chain: the names of a layer and of its BatchNorm, and the layer's name once more."""
+    """The hidden layers of a chain, as triples of names.
+
+    The names are those of a layer and of its BatchNorm, and the layer's name once more.
+    """
     if not isinstance(net.module, nn.Sequential) or any(
         len(list(m.children())) for m in net.module
     ):
         raise ValueError(
-            f"{type(net.module).__name__} is no chain of layers; allowed: the networks vgg5 to vgg19"
+            f"{type(net.module).__name__} is no chain of layers; "
+            "allowed: the networks vgg5 to vgg19"
         )
     units = []
     for name, module in net.module.named_children():

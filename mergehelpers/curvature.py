@@ -1,4 +1,7 @@
-"""Second moments that some merging rules ask for: of gradients (Fisher merging) and of inputs (RegMean)."""
+"""Second moments that some merging rules ask for.
+
+They are those of gradients (Fisher merging) and of inputs (RegMean).
+"""
 
 from functools import partial
 
@@ -15,10 +18,11 @@ from mergehelpers.suites import Suite
 def diagonal_fisher(
     suite: Suite, state: State, task: str, inputs, seed: int = 0, device: str = "auto"
 ) -> State:
-    """Diagonal of the Fisher information of a task's answers, for every floating-point tensor of `state`.
+    """Diagonal of the Fisher information of a task's answers.
 
-    The mean over inputs of the squared gradient of log p(y | x), with y drawn from the model's own answer (Matena and
-    Raffel 2022, Eq. 5). One backward pass an input. Raises `ValueError` for no inputs.
+    It is made for every floating-point tensor of `state`. The mean over inputs of the squared
+    gradient of log p(y | x), with y drawn from the model's own answer (Matena and Raffel 2022, Eq.
+    5). One backward pass an input. Raises `ValueError` for no inputs.
     """
     if len(inputs) == 0:
         raise ValueError(f"the Fisher information of {task} needs inputs; there are none")
@@ -53,10 +57,11 @@ def diagonal_fisher(
 def input_grams(
     suite: Suite, state: State, inputs, batch: int | None = None, device: str = "auto"
 ) -> State:
-    """X'X / n of what enters every linear layer, by the name of its weight: `{name: (width, width)}`.
+    """X'X / n of what enters every linear layer, by its weight's name: `{name: (width, width)}`.
 
-    The n rows of X are inputs and tokens, padding left out. Attention that packs queries, keys and values into one weight
-    counts as one layer; its output layer runs inside torch and is not seen. Raises `ValueError` for no inputs.
+    The n rows of X are inputs and tokens, padding left out. Attention that packs queries, keys and
+    values into one weight counts as one layer; its output layer runs inside torch and is not seen.
+    Raises `ValueError` for no inputs.
     """
     if len(inputs) == 0:
         raise ValueError("Gram matrices need inputs; there are none")

@@ -1,4 +1,4 @@
-"""The small device helper: which device, the widest float it has, a batch that fits, peak memory."""
+"""The small device helper: which device, its widest float, a batch that fits, peak memory."""
 
 import resource
 import sys
@@ -42,7 +42,10 @@ def peak_memory_gb() -> float:
 
 
 def backing_off(work: Callable[[int], object], batch: int):
-    """`work(batch)`, with half the batch each time memory runs out; the error passes when one input does not fit."""
+    """`work(batch)`, with half the batch each time memory runs out.
+
+    The error passes when one input does not fit.
+    """
     while True:
         try:
             return work(batch)

@@ -1,7 +1,8 @@
-"""Learning from teachers: merging coefficients without labels, and students of another architecture.
+"""Learning from teachers: coefficients without labels, students of another architecture.
 
-`train` fits any learner of `mergehelpers.stats` (StatsMerging's, or free coefficients) to what the experts answer on
-unlabelled inputs. With the loss `entropy` and free coefficients it is AdaMerging; `labels` is the oracle.
+`train` fits any learner of `mergehelpers.stats` (StatsMerging's, or free coefficients) to what the
+experts answer on unlabelled inputs. With the loss `entropy` and free coefficients it is AdaMerging;
+`labels` is the oracle.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,8 +25,9 @@ from mergehelpers.suites.data import take
 class Plan:
     """How to train: `loss` is one of `LOSSES`, `batch` the number of inputs a task in each step.
 
-    `rate` is Adam's step size; it falls by a factor of 10 after every `drop` of the steps. The paper trains for 500 epochs
-    with 1e-3 and a drop after every 100 (Section 4.1), so `drop` is 0.2.
+    `rate` is Adam's step size; it falls by a factor of 10 after every `drop` of the steps. The
+    paper trains for 500 epochs with 1e-3 and a drop after every 100 (Section 4.1), so `drop` is
+    0.2.
     """
 
     loss: str = "hard"
@@ -45,8 +47,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trained:
-    """Coefficients (experts, layers), the loss of each step, coefficients on the way `{step: ...}`, and the suite, whose heads
-    may be new."""
+    """What training found, and the way there.
+
+    Coefficients (experts, layers), the loss of each step, coefficients on the way `{step: ...}`,
+    and the suite, whose heads may be new.
+    """
 
     coefficients: Tensor
     losses: list[float]
@@ -60,7 +65,10 @@ def hard(z: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> Tens
 
 
 def soft(z: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """KL(teacher || merged) of the class probabilities at a temperature, times its square (Eq. 32)."""
+    """KL(teacher || merged) of the class probabilities at a temperature, times its square.
+
+    This is Eq. 32.
+    """
     p, q = softmax(teacher / temperature, 1), log_softmax(z / temperature, 1)
     return temperature**2 * kl_div(q, p, reduction="batchmean")
 
@@ -89,7 +97,8 @@ def student_loss(
 def teach(suite: Suite, inputs: Mapping[str, object], device: str = "auto") -> dict[str, Tensor]:
     """What each task's own expert answers on its inputs: `{task: logits (inputs, classes)}`.
 
-    Raises `ValueError` for a task without an expert or without inputs, or an expert whose head has other classes.
+    Raises `ValueError` for a task without an expert or without inputs, or an expert whose head has
+    other classes.
     """
     place = devices.pick(device)
     out = {}
@@ -105,7 +114,10 @@ def teach(suite: Suite, inputs: Mapping[str, object], device: str = "auto") -> d
 
 
 def check_classes(task: str, logits: Tensor, classes: int) -> None:
-    """Raise `ValueError` unless the logits (inputs, classes) are finite and as wide as the student has classes."""
+    """Raise `ValueError` unless the logits (inputs, classes) are finite and of the right width.
+
+    They must be as wide as the student has classes.
+    """
     if logits.shape[1] != classes:
         raise ValueError(
             f"{task}: the teacher knows {logits.shape[1]} classes, the student {classes}"
@@ -128,11 +140,13 @@ def train(
     device: str = "auto",
     progress: bool | None = None,
 ) -> Trained:
-    """Fit the learner so that one merged network answers as the teachers do on `inputs[task]`, each under its own head.
+    """Fit the learner so that one merged network answers as the teachers do.
 
-    The merge is `merge.combine(suite.base, stacks, learner())`; `stacks` are by default the task vectors of the suite's
-    experts. Only the learner is trained, or with `heads` the tasks' heads too. `labels` are needed by the loss `labels`
-    alone. `watch` > 0 keeps the coefficients of every `watch`-th step. Raises `ValueError` when the loss is no longer finite.
+    It does so on `inputs[task]`, each under its own head. The merge is `merge.combine(suite.base,
+    stacks, learner())`; `stacks` are by default the task vectors of the suite's experts. Only the
+    learner is trained, or with `heads` the tasks' heads too. `labels` are needed by the loss
+    `labels` alone. `watch` > 0 keeps the coefficients of every `watch`-th step. Raises `ValueError`
+    when the loss is no longer finite.
     """
     if plan.loss == "labels" and labels is None:
         raise ValueError("the loss `labels` needs labels; give them, or choose another loss")
@@ -193,8 +207,8 @@ def train(
         ).mean()
         if not loss.isfinite():
             raise ValueError(
-                f"the coefficients diverged: the loss is {loss.item()} at step {step} with rate {plan.rate}; "
-                "try a smaller rate"
+                f"the coefficients diverged: the loss is {loss.item()} at step {step} "
+                f"with rate {plan.rate}; try a smaller rate"
             )
         optimiser.zero_grad()
         loss.backward()
@@ -221,12 +235,14 @@ def fit(
     progress: bool | None = None,
     also: Sequence[Mapping] = (),
 ) -> State:
-    """Train all weights of one network on one task or several, each under its own frozen head; the new state, on the CPU.
+    """Train all weights of one network on one task or several, each under its own frozen head.
 
-    `also` are further parameter groups of a torch optimiser, such as heads of the suite, which then are trained along, in
-    place. The loss is cross-entropy against `labels[task]`, or `student_loss` with the logits `teacher[task]`. Each step takes
-    `batch` inputs of every task; AdamW with weight decay 0.05, gradients clipped at norm 1, the step size falling from `rate`
-    to zero on a cosine. BatchNorms learn their moments. Raises `ValueError` when the loss is no longer finite.
+    Returns the new state, on the CPU. `also` are further parameter groups of a torch optimiser,
+    such as heads of the suite, which then are trained along, in place. The loss is cross-entropy
+    against `labels[task]`, or `student_loss` with the logits `teacher[task]`. Each step takes
+    `batch` inputs of every task; AdamW with weight decay 0.05, gradients clipped at norm 1, the
+    step size falling from `rate` to zero on a cosine. BatchNorms learn their moments. Raises
+    `ValueError` when the loss is no longer finite.
     """
     for task, raw in inputs.items():
         if len(raw) == 0:
@@ -267,8 +283,8 @@ def fit(
             loss = torch.stack(losses).mean()
             if not loss.isfinite():
                 raise ValueError(
-                    f"the training diverged: the loss is {loss.item()} at step {step} with rate {rate}; "
-                    "try a smaller rate"
+                    f"the training diverged: the loss is {loss.item()} at step {step} "
+                    f"with rate {rate}; try a smaller rate"
                 )
             optimiser.zero_grad()
             loss.backward()
@@ -281,7 +297,10 @@ def fit(
 
 
 def logits(suite: Suite, state: State, inputs: Mapping[str, object]) -> dict[str, Tensor]:
-    """`{task: (inputs, classes)}` of one network, in one pass over all tasks' inputs; differentiable in `state`."""
+    """`{task: (inputs, classes)}` of one network, in one pass over all tasks' inputs.
+
+    Differentiable in `state`.
+    """
     pieces, backbone = list(inputs.values()), suite.backbone
     if all(isinstance(piece, np.ndarray) for piece in pieces):  # of one size once prepared
         each = [backbone.prepare(piece) for piece in pieces]
@@ -293,7 +312,10 @@ def logits(suite: Suite, state: State, inputs: Mapping[str, object]) -> dict[str
 
 
 def _with_own_heads(suite: Suite, tasks: Sequence[str], place: torch.device) -> Suite:
-    """The suite with copies of the tasks' heads that can be trained; raises `ValueError` where the model scores words."""
+    """The suite with copies of the tasks' heads that can be trained.
+
+    Raises `ValueError` where the model scores words.
+    """
     if words := [task for task in tasks if suite.task(task).head is None]:
         raise ValueError(
             f"{words[0]} has no head to train: the model itself scores its class names"

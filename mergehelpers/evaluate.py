@@ -27,7 +27,8 @@ def predictions(
 ) -> Tensor:
     """Predicted class of the first `limit` inputs of a split, (inputs,) int64 on the CPU.
 
-    The computation runs where `state` lies. When memory runs out the batch is halved, down to one input.
+    The computation runs where `state` lies. When memory runs out the batch is halved, down to one
+    input.
     """
     inputs = suite.task(task).inputs[split][:limit]
     embeddings = devices.backing_off(
@@ -44,7 +45,10 @@ def right(
     limit: int | None = None,
     device: str = "auto",
 ) -> dict[str, Tensor]:
-    """Which answers of one model are right, for the first `limit` inputs of each task: `{task: (inputs,) bool}`."""
+    """Which answers of one model are right: `{task: (inputs,) bool}`.
+
+    Of each task the first `limit` inputs are answered.
+    """
     _check_limit(limit)
     place = devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
@@ -58,10 +62,11 @@ def right(
 def compare(
     a: Mapping[str, Tensor], b: Mapping[str, Tensor], seed: int = 0, resamples: int = 2000
 ) -> tuple[float, float, float]:
-    """Mean over tasks of the accuracy of `a` minus that of `b`, in points, with its 95 % bootstrap interval.
+    """Mean accuracy of `a` minus that of `b` over tasks, in points, with its 95 % interval.
 
-    `a` and `b` are the right answers of two models to the same inputs, `{task: (inputs,) bool}`. Inputs are resampled
-    within each task, for both models alike. Raises `ValueError` if tasks or numbers of inputs differ.
+    The interval is a bootstrap's. `a` and `b` are the right answers of two models to the same
+    inputs, `{task: (inputs,) bool}`. Inputs are resampled within each task, for both models alike.
+    Raises `ValueError` if tasks or numbers of inputs differ.
     """
     if {t: len(x) for t, x in a.items()} != {t: len(x) for t, x in b.items()}:
         raise ValueError("the two models did not answer the same inputs of the same tasks")
@@ -84,13 +89,15 @@ def compare_runs(
 ) -> tuple[float, float, float]:
     """As `compare`, for two methods that were run several times: run i of `a` against run i of `b`.
 
-    Both runs and inputs are resampled, so that the 95 % interval holds the luck of both. With few runs it is a little too
-    narrow. Raises `ValueError` if the numbers of runs, tasks or inputs differ.
+    Both runs and inputs are resampled, so that the 95 % interval holds the luck of both. With few
+    runs it is a little too narrow. Raises `ValueError` if the numbers of runs, tasks or inputs
+    differ.
     """
     shapes = {tuple((t, len(x)) for t, x in sorted(run.items())) for run in (*a, *b)}
     if len(a) != len(b) or len(shapes) != 1:
         raise ValueError(
-            "the two methods did not answer the same inputs of the same tasks in the same number of runs"
+            "the two methods did not answer the same inputs of the same tasks "
+            "in the same number of runs"
         )
     rng, means = np.random.default_rng(seed), []
     runs = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), size=resamples) / len(a)
@@ -106,7 +113,10 @@ def compare_runs(
 
 
 def shown(difference: tuple[float, float, float]) -> str:
-    """A difference and its interval, as `compare` and `compare_runs` give them, as text: `+1.2 [+0.3, +2.1]`."""
+    """A difference and its interval as text: `+1.2 [+0.3, +2.1]`.
+
+    It takes what `compare` and `compare_runs` give.
+    """
     return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference)
 
 
@@ -118,7 +128,10 @@ def percent(runs: Sequence[Mapping[str, Tensor]]) -> float:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean of repetitions, and half the width of its 95 % interval by Student's t; NaN for fewer than two."""
+    """Mean of repetitions, and half the width of its 95 % interval by Student's t.
+
+    The width is NaN for fewer than two.
+    """
     values = np.asarray(list(values), float)
     if len(values) < 2:
         return float(values.mean()), float("nan")
@@ -138,17 +151,19 @@ def accuracy(
 ) -> pd.DataFrame:
     """Accuracy of every model on every task, one row each.
 
-    Columns: `model`, `task`, `inputs`, `correct`, `accuracy` in percent, its 95 % Wilson interval `low` and
-    `high`, and `normalised`, the accuracy in percent of the accuracy of the task's own expert (NaN for a task with no
-    expert; the experts are evaluated on the same inputs, unless they are among `models` under their task's name).
-    Raises `ValueError` for an unknown task or split, a limit below 1, or weights that are not finite.
+    Columns: `model`, `task`, `inputs`, `correct`, `accuracy` in percent, its 95 % Wilson interval
+    `low` and `high`, and `normalised`, the accuracy in percent of the accuracy of the task's own
+    expert (NaN for a task with no expert; the experts are evaluated on the same inputs, unless they
+    are among `models` under their task's name). Raises `ValueError` for an unknown task or split, a
+    limit below 1, or weights that are not finite.
     """
     _check_limit(limit)
     tasks = list(suite.tasks) if tasks is None else list(tasks)
     for task in tasks:
         if split not in suite.task(task).inputs:
             raise ValueError(
-                f"split is {split!r}; {task} has {', '.join(s for s in SPLITS if s in suite.task(task).inputs)}"
+                f"split is {split!r}; "
+                f"{task} has {', '.join(s for s in SPLITS if s in suite.task(task).inputs)}"
             )
     for name, state in models.items():
         if bad := [
@@ -213,7 +228,7 @@ def _check_limit(limit):
 
 
 def matrix(table: pd.DataFrame, column: str = "accuracy") -> pd.DataFrame:
-    """One row a model, one column a task, in the table's order, and the `mean` over tasks at the end."""
+    """One row a model, one column a task, in the table's order, and the tasks' `mean` last."""
     wide = table.pivot(index="model", columns="task", values=column)
     wide = wide.loc[table["model"].drop_duplicates(), table["task"].drop_duplicates()]
     return wide.assign(mean=wide.mean(axis=1)).rename_axis(columns=None)

@@ -1,8 +1,9 @@
 """Merging rules: pure functions from a base and its experts to one state dict.
 
-`experts` is a sequence of state dicts like the base. Integer tensors keep the base's value. Each rule is arithmetic on a
-*stack*: the task vectors of all experts along the first axis (`trim`, `drop`, `elect`, `disjoint_mean`). A rule under `@streamed`
-works on slabs of the stack; `ties.stream(…)` gives the tensors one by one, where `ties(…)` gives them all.
+`experts` is a sequence of state dicts like the base. Integer tensors keep the base's value. Each
+rule is arithmetic on a *stack*: the task vectors of all experts along the first axis (`trim`,
+`drop`, `elect`, `disjoint_mean`). A rule under `@streamed` works on slabs of the stack;
+`ties.stream(…)` gives the tensors one by one, where `ties(…)` gives them all.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,9 +33,10 @@ SCOPES = ("global", "tensor")
 def average(
     models: Sequence[Mapping[str, Tensor]], weights: Sequence[float] | None = None
 ) -> Pairs:
-    """The weighted mean of the models, by default with equal weights; integer tensors are the first model's.
+    """The weighted mean of the models, by default with equal weights.
 
-    Raises `ValueError` if the models do not fit each other or the weights are not one a model, with a sum of one.
+    Integer tensors are the first model's. Raises `ValueError` if the models do not fit each other
+    or the weights are not one a model, with a sum of one.
     """
     states.check_compatible(models, values=False)
     weights = [1 / len(models)] * len(models) if weights is None else list(weights)
@@ -57,7 +59,10 @@ def average(
 def task_arithmetic(
     base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], scale: float
 ) -> Pairs:
-    """Base plus `scale` times the sum of the task vectors (Ilharco et al. 2023); `scale` 1/q is the average."""
+    """Base plus `scale` times the sum of the task vectors (Ilharco et al. 2023).
+
+    With `scale` 1/q it is the average.
+    """
     return by_tensor(Stacks(base, experts), lambda stack: (slab.sum(0) for slab in stack), scale)
 
 
@@ -71,8 +76,8 @@ def ties(
 ) -> Pairs:
     """TIES merging (Yadav et al. 2023): trim, elect signs, merge what agrees.
 
-    Each task vector keeps its fraction `keep` in (0, 1] of largest entries, over the whole model (`global`) or over
-    every tensor by itself (`tensor`). `scale` multiplies the disjoint mean.
+    Each task vector keeps its fraction `keep` in (0, 1] of largest entries, over the whole model
+    (`global`) or over every tensor by itself (`tensor`). `scale` multiplies the disjoint mean.
     """
     check_keep(keep)
     if scope not in SCOPES:
@@ -98,8 +103,9 @@ def dare(
 ) -> Pairs:
     """DARE (Yu et al. 2024): drop entries of the task vectors at random, divide the rest by `keep`.
 
-    What is left is summed, as by task arithmetic, or with `elect_signs` merged as by TIES (DARE-TIES). The draws come
-    from the CPU's generator, so that every device drops the same entries.
+    What is left is summed, as by task arithmetic, or with `elect_signs` merged as by TIES
+    (DARE-TIES). The draws come from the CPU's generator, so that every device drops the same
+    entries.
     """
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
@@ -121,11 +127,13 @@ def m_ties(
     increment: str = "disjoint",
     biases: bool = False,
 ) -> Pairs:
-    """M-TIES (M-Loss, Algorithm 1), given its keep rates: TIES tensor by tensor, some of them row by row.
+    """M-TIES (M-Loss, Algorithm 1), given its keep rates.
 
-    `rates[name]` (rows,) holds the keep rate of each row of the weight `name`; with `biases` the entry of the layer's
-    bias belongs to its row. Other tensors keep the fraction `keep`. `increment` is `disjoint`, the mean of
-    what agrees, or `weighted`, line 22 of the algorithm with weights 1/q. Without rates it is TIES per tensor.
+    This is TIES tensor by tensor, some of them row by row. `rates[name]` (rows,) holds the keep
+    rate of each row of the weight `name`; with `biases` the entry of the layer's bias belongs to
+    its row. Other tensors keep the fraction `keep`. `increment` is `disjoint`, the mean of what
+    agrees, or `weighted`, line 22 of the algorithm with weights 1/q. Without rates it is TIES per
+    tensor.
     """
     check_keep(keep)
     merged = increments(increment)
@@ -148,7 +156,10 @@ def m_dare(
     scale: float,
     seed: int,
 ) -> Pairs:
-    """DARE-TIES with keep rates of their own for the rows of the weights in `rates`; each row is divided by its rate."""
+    """DARE-TIES with keep rates of their own for the rows of the weights in `rates`.
+
+    Each row is divided by its rate.
+    """
     check_keep(keep)
     generator = torch.Generator().manual_seed(seed)
     return by_tensor(
@@ -161,7 +172,10 @@ def m_dare(
 
 
 def vectors_stacked(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> State:
-    """The task vectors of all experts by tensor: `{name: (q, *shape)}`, floating-point tensors only."""
+    """The task vectors of all experts by tensor: `{name: (q, *shape)}`.
+
+    Only floating-point tensors are there.
+    """
     states.check_compatible(
         [base, *experts], ["base", *(f"expert {i}" for i in range(len(experts)))]
     )
@@ -177,9 +191,10 @@ def combine(
 ) -> State:
     """Base plus a linear combination of task vectors, differentiable in the coefficients.
 
-    `stacks` is `vectors_stacked(base, experts)`. `coefficients` (q,) has one number for each expert, or (q, tensors) one
-    for each expert and tensor, in the order of `stacks` (AdaMerging, Eqs. 5 and 6). Where those of a tensor sum to 1, this is
-    the combination of the experts themselves (StatsMerging, Section 3.1). Raises `ValueError` for another shape.
+    `stacks` is `vectors_stacked(base, experts)`. `coefficients` (q,) has one number for each
+    expert, or (q, tensors) one for each expert and tensor, in the order of `stacks` (AdaMerging,
+    Eqs. 5 and 6). Where those of a tensor sum to 1, this is the combination of the experts
+    themselves (StatsMerging, Section 3.1). Raises `ValueError` for another shape.
     """
     tall, experts = coefficients.reshape(len(coefficients), -1), len(next(iter(stacks.values())))
     if len(tall) != experts or tall.shape[1] not in (1, len(stacks)):
@@ -200,10 +215,11 @@ def fisher(
     fishers: Sequence[Mapping[str, Tensor]],
     floor: float = 1e-10,
 ) -> State:
-    """The mean of the models, entry by entry, with weights `fishers` + `floor` (Matena and Raffel 2022, Eq. 3).
+    """The mean of the models, entry by entry, with weights `fishers` + `floor`.
 
-    `fishers` are diagonals of the Fisher information, with the models' names and shapes (`curvature.diagonal_fisher`);
-    the floor makes the plain mean where no model has any.
+    This is Fisher merging (Matena and Raffel 2022, Eq. 3). `fishers` are diagonals of the Fisher
+    information, with the models' names and shapes (`curvature.diagonal_fisher`); the floor makes
+    the plain mean where no model has any.
     """
     states.check_compatible(models)
     merged = dict(models[0])
@@ -221,10 +237,12 @@ def regmean(
     grams: Sequence[Mapping[str, Tensor]],
     shrink: float = 0.9,
 ) -> State:
-    """RegMean (Jin et al. 2023): for each weight with Gram matrices, the least squares fit to all experts' outputs.
+    """RegMean (Jin et al. 2023): the least squares fit to all experts' outputs.
 
-    `grams[i][name]` (inputs, inputs) is X'X of what enters that weight in model i (`curvature.input_grams`); their entries
-    off the diagonal are multiplied by `shrink`. Other tensors are averaged. Directions that no input has keep the average.
+    It is made for each weight with Gram matrices. `grams[i][name]` (inputs, inputs) is X'X of what
+    enters that weight in model i (`curvature.input_grams`); their entries off the diagonal are
+    multiplied by `shrink`. Other tensors are averaged. Directions that no input has keep the
+    average.
     """
     if not 0 <= shrink <= 1:
         raise ValueError(f"shrink is {shrink!r}; allowed: from 0 to 1")
@@ -242,10 +260,11 @@ def regmean(
 
 
 def emr(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> list[State]:
-    """EMR-Merging (Huang et al. 2024): one model a task, from one shared vector, a mask and a scale for each task.
+    """EMR-Merging (Huang et al. 2024): one model a task.
 
-    The shared vector has the elected sign and the largest agreeing magnitude of each entry. A task's mask keeps the
-    entries whose sign is that of its own task vector; its scale restores the mean magnitude of that vector.
+    It is made from one shared vector, a mask and a scale for each task. The shared vector has the
+    elected sign and the largest agreeing magnitude of each entry. A task's mask keeps the entries
+    whose sign is that of its own task vector; its scale restores the mean magnitude of that vector.
     """
     stacks = vectors_stacked(base, experts)
     shared = {
@@ -261,10 +280,11 @@ def emr(base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]) -> 
 
 
 def align(stack: Tensor) -> tuple[Tensor, Tensor]:
-    """Task matrices in one shared basis (KnOTS, Stoica et al. 2024): `(basis, parts)` with stack[k] = basis @ parts[k].
+    """Task matrices in one shared basis (KnOTS, Stoica et al. 2024): `(basis, parts)`.
 
-    `stack` (q, rows, columns) gives `basis` (rows, r) with orthonormal columns and `parts` (q, r, columns), from the singular
-    value decomposition of the matrices side by side. A rule applied to the parts acts on directions that experts share.
+    They are such that stack[k] = basis @ parts[k]. `stack` (q, rows, columns) gives `basis` (rows,
+    r) with orthonormal columns and `parts` (q, r, columns), from the singular value decomposition
+    of the matrices side by side. A rule applied to the parts acts on directions that experts share.
     """
     wide = stack.transpose(0, 1).reshape(stack.shape[1], -1)
     basis, values, right = torch.linalg.svd(wide, full_matrices=False)
@@ -275,7 +295,10 @@ def align(stack: Tensor) -> tuple[Tensor, Tensor]:
 def knots(
     base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]], keep: float, scale: float
 ) -> State:
-    """TIES, weight by weight, in the shared basis of `align` (KnOTS-TIES); vectors are merged by plain TIES."""
+    """TIES, weight by weight, in the shared basis of `align` (KnOTS-TIES).
+
+    Vectors are merged by plain TIES.
+    """
     check_keep(keep)
 
     def merge(stack):
@@ -291,7 +314,10 @@ def knots(
 def lines(
     vector: Mapping[str, Tensor], depths: Mapping[str, float], first: float, last: float
 ) -> State:
-    """LiNeS (Wang et al. 2024): a task vector times a scale that grows linearly from `first` to `last` with depth 0 to 1."""
+    """LiNeS (Wang et al. 2024): a task vector times a scale that grows linearly with depth.
+
+    The scale goes from `first` at depth 0 to `last` at depth 1.
+    """
     return {key: value * (first + (last - first) * depths[key]) for key, value in vector.items()}
 
 
@@ -315,10 +341,10 @@ def count_kept(keep: float, size: int) -> int:
 
 
 def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
-    """Zero all but the fraction `keep` of entries of largest magnitude; entries equal to the last one kept stay too.
+    """Zero all but the fraction `keep` of entries of largest magnitude.
 
-    `stack` (q, entries) has one `keep` for all; `stack` (q, rows, entries) has `keep` (rows,), and each row of each
-    model is trimmed by itself.
+    Entries equal to the last one kept stay too. `stack` (q, entries) has one `keep` for all;
+    `stack` (q, rows, entries) has `keep` (rows,), and each row of each model is trimmed by itself.
     """
     if not isinstance(keep, Tensor):
         size = stack.shape[1]
@@ -354,9 +380,9 @@ def cut(stack: Tensor, threshold: Tensor) -> Tensor:
 def drop(
     stack: Tensor, keep: float | Tensor, generator: torch.Generator, rescale: bool = True
 ) -> Tensor:
-    """Zero each entry with probability 1 - `keep`; divide the others by `keep`, so that the mean stays (DARE).
+    """Zero each entry with probability 1 - `keep`; divide the others by `keep` (DARE).
 
-    `keep` is a number, or a tensor that broadcasts against one model's entries.
+    So the mean stays. `keep` is a number, or a tensor that broadcasts against one model's entries.
     """
     return thin(stack, draw(stack.shape, keep, generator), keep, rescale)
 
@@ -364,7 +390,10 @@ def drop(
 def dropped(
     stack: Stack, keep: float | Tensor, generator: torch.Generator, rescale: bool = True
 ) -> Iterator[Tensor]:
-    """`drop`, slab by slab, with the draws that it makes for the whole tensor: model after model, a byte an entry."""
+    """`drop`, slab by slab, with the draws that it makes for the whole tensor.
+
+    Draws go model after model, a byte an entry.
+    """
     rates = keep.split(stack.rows) if isinstance(keep, Tensor) else [keep] * len(stack.experts[0])
     stays = [
         [draw(part.shape, rate, generator) for part, rate in zip(parts, rates)]
@@ -389,7 +418,10 @@ def thin(stack: Tensor, stays: Tensor, keep: float | Tensor, rescale: bool) -> T
 
 
 def elect(stack: Tensor) -> Tensor:
-    """Zero the entries whose sign is not that of the sum over models; where the sum is zero, all of them."""
+    """Zero the entries whose sign is not that of the sum over models.
+
+    Where the sum is zero, all of them are zeroed.
+    """
     return stack * ((stack * stack.sum(0).sign()) > 0)
 
 

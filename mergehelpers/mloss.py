@@ -60,15 +60,16 @@ def activation(name: str) -> Activation:
 
 def derivative(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """f'(x), elementwise, by automatic differentiation."""
-    x = x.detach().clone().requires_grad_()
-    return torch.autograd.grad(f(x).sum(), x)[0]
+    with torch.enable_grad():  # also within a caller's `no_grad`
+        x = x.detach().clone().requires_grad_()
+        return torch.autograd.grad(f(x).sum(), x)[0]
 
 
 @cache
 def total_variation(
     f: Callable[[Tensor], Tensor], reach: float = 40.0, points: int = 400_001
 ) -> float:
-    """TV(f') over [-reach, reach]: the sum of |steps| of f' along a fine grid. A kink is one step."""
+    """TV(f') over [-reach, reach]: the sum of |steps| of f' along a fine grid; a kink is a step."""
     grid = torch.linspace(-reach, reach, points, dtype=torch.float64)
     return derivative(f, grid).diff().abs().sum().item()
 
@@ -127,7 +128,7 @@ def normalised_layer_mloss(h: Tensor, f: Callable, weights=None, eps: float = 1e
 
 
 def covariance(q: int, sigma: float | Sequence[float], rho: float = 0.0) -> Tensor:
-    """Covariance of the q models' deviations: standard deviations `sigma`, one correlation `rho`."""
+    """Covariance of q models' deviations: standard deviations `sigma`, one correlation `rho`."""
     sigma = torch.as_tensor(sigma, dtype=torch.float64)
     if sigma.shape not in ((), (q,)):
         raise ValueError(
@@ -155,8 +156,8 @@ def _shift(q, shift):
 def spread(cov: Tensor, weights=None, shift=None) -> float:
     """V, the expected weighted variance of the deviations among the models.
 
-    V = E sum_p alpha_p (d_p - d_mean)^2 = sum_{i<j} alpha_i alpha_j E (d_i - d_j)^2, for deviations of
-    covariance `cov` (q, q) and mean `shift` (q,). Needs weights >= 0 with sum 1.
+    V = E sum_p alpha_p (d_p - d_mean)^2 = sum_{i<j} alpha_i alpha_j E (d_i - d_j)^2, for deviations
+    of covariance `cov` (q, q) and mean `shift` (q,). Needs weights >= 0 with sum 1.
     """
     alpha = _convex_weights(len(cov), weights)
     mean = _shift(len(cov), shift)
@@ -183,14 +184,15 @@ def expected_mloss(variation: float, k: float, v: float) -> float:
 def expected_mloss_relu(k: float, cov: Tensor, weights=None) -> float:
     """The exact expected M-Loss of ReLU at any k and any Gaussian deviations of mean zero.
 
-    sum_p alpha_p A(s_p) - A(s_mean), where A(s) = E relu(x + s Z) and s_mean is the standard deviation
-    of the weighted mean deviation (Chapter 1).
+    sum_p alpha_p A(s_p) - A(s_mean), where A(s) = E relu(x + s Z) and s_mean is the standard
+    deviation of the weighted mean deviation (Chapter 1).
     """
     _check_half_range(k)
     alpha = _convex_weights(len(cov), weights)
     cov = cov.double()
     if k > 40 * cov.diagonal().max().sqrt().item():
-        # The ends are out of reach: the limit is exact to rounding, and the difference below is not.
+        # The ends are out of reach: the limit is exact to rounding, and the difference below is
+        # not.
         return expected_mloss(1.0, k, spread(cov, weights))
 
     def average_relu(variance: float) -> float:
@@ -219,7 +221,7 @@ class Estimate:
 
 
 def _square_root(cov: Tensor) -> Tensor:
-    """R with R R^T = cov; by eigenvectors, because perfectly correlated models make cov singular."""
+    """R with R R^T = cov; by eigenvectors, since perfectly correlated models make cov singular."""
     if not torch.isfinite(cov).all() or not torch.allclose(cov, cov.T):
         raise ValueError(f"cov must be finite and symmetric, got {cov.tolist()}")
     values, vectors = torch.linalg.eigh(cov.double())
@@ -259,8 +261,8 @@ def monte_carlo(
 
     x = k * base(u) with u uniform on (0, 1); `base` is "uniform" (x uniform on (-k, k)), "normal"
     (x normal with standard deviation k) or any inverse distribution function. The q deviations are
-    normal with covariance `cov` and mean `shift`. `statistic` averages |D| ("absolute", the paper's),
-    D^2 ("squared") or D ("signed").
+    normal with covariance `cov` and mean `shift`. `statistic` averages |D| ("absolute", the
+    paper's), D^2 ("squared") or D ("signed").
 
     Works in chunks of `chunk` draws: memory does not grow with `draws`. With `sobol` the draws are
     sixteen independent scramblings of a Sobol sequence; their scatter gives the standard error.
@@ -304,7 +306,8 @@ def monte_carlo(
         u = torch.rand(n, generator=generator, device=device, dtype=dtype)
         z = torch.randn(q, n, generator=generator, device=device, dtype=dtype)
         d = values(u, z)
-        # Chan's update keeps the sum of squared deviations exact to rounding at any number of chunks.
+        # Chan's update keeps the sum of squared deviations exact to rounding at any number of
+        # chunks.
         delta = d.mean().item() - (total / count if count else 0.0)
         squares += (d - d.mean()).square().sum().item() + (delta**2 * count * n / (count + n))
         total, count = total + d.sum().item(), count + n

@@ -1,8 +1,9 @@
-"""M-Loss inside a network, and M-TIES, which trims a node's weights by it (M-Loss paper, Section 5).
+"""M-Loss inside a network, and M-TIES, which trims a node's weights by it.
 
-A *site* is a linear layer or convolution that feeds an elementwise activation; its nodes are its output units or
-channels. Every expert reads the same input there, so that a node's pre-activations differ by its weights alone. Chapter 2
-derives and tests everything here.
+Both are from Section 5 of the M-Loss paper. A *site* is a linear layer or convolution that feeds an
+elementwise activation; its nodes are its output units or channels. Every expert reads the same
+input there, so that a node's pre-activations differ by its weights alone. Chapter 2 derives and
+tests everything here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +18,16 @@ from mergehelpers import merge, mloss
 from mergehelpers.backbones import Backbone
 from mergehelpers.states import State
 
-AT_ONCE = (
-    2**18
-)  # entries of what enters a site; the pre-activations that all experts make of them then stay in the processor's cache
-ONE_PASS = 128  # inputs, as many as the paper takes, that go through a network together while its layers are merged
+# Entries of what enters a site; the pre-activations that all experts make of them then stay in the
+# processor's cache.
+AT_ONCE = 2**18
+# Inputs, as many as the paper takes, that go through a network together while its layers are
+# merged.
+ONE_PASS = 128
 
 
 def squared(h: Tensor, f: Callable, weights=None) -> Tensor:
-    """The squared gap of each node, as in the paper's released code: (q, ..., nodes) -> (..., nodes)."""
+    """The squared gap of each node, as in the released code: (q, ..., nodes) -> (..., nodes)."""
     return mloss.discrepancy(h, f, weights).square()
 
 
@@ -39,7 +42,8 @@ class Variant:
     biases: bool
 
 
-# `paper` is Algorithm 1 to the letter; `released` is what m_ties.py of the authors' repository does at 11fb725.
+# `paper` is Algorithm 1 to the letter; `released` is what m_ties.py of the authors' repository does
+# at 11fb725.
 VARIANTS = {
     "paper": Variant(mloss.node_mloss, None, synchronised=True, increment="weighted", biases=True),
     "released": Variant(
@@ -56,14 +60,16 @@ def variant(name: str) -> Variant:
 
 
 def pick_sites(backbone: Backbone, layers: str = "*") -> list[str]:
-    """The sites whose names match one of the patterns in `layers`, separated by commas (`*` matches anything).
+    """The sites whose names match one of the patterns in `layers`.
 
-    Raises `ValueError` if the network has no site, or for a pattern that matches none, with the names there are.
+    Patterns are separated by commas (`*` matches anything). Raises `ValueError` if the network has
+    no site, or for a pattern that matches none, with the names there are.
     """
     sites = backbone.sites()
     if not sites:
         raise ValueError(
-            f"{type(backbone).__name__} has no layer that feeds an activation, so M-Loss has nothing to measure"
+            f"{type(backbone).__name__} has no layer that feeds an activation, "
+            "so M-Loss has nothing to measure"
         )
     patterns = [pattern.strip() for pattern in layers.split(",")]
     for pattern in patterns:
@@ -88,11 +94,12 @@ def node_scores(
 ) -> dict[str, Tensor]:
     """Mean M-Loss of every node over inputs and tokens, `{site: (nodes,)}`.
 
-    All experts read what enters the site in the network `reader` (Algorithm 1); with `reader` None each reads its own
-    activations. `measure(h, f)` maps pre-activations (q, tokens, nodes) to what is averaged over tokens:
-    `mloss.node_mloss` (Eq. 4), `squared`, `mloss.layer_mloss` (Eq. 3), … Inputs come in batches and nothing is kept
-    of them but sums; the pass stops behind the last site. When the last batch reaches a site, its scores are complete:
-    `then(site, scores)` is called before the reader goes on, and may change the reader's weights in place. Raises
+    All experts read what enters the site in the network `reader` (Algorithm 1); with `reader` None
+    each reads its own activations. `measure(h, f)` maps pre-activations (q, tokens, nodes) to what
+    is averaged over tokens: `mloss.node_mloss` (Eq. 4), `squared`, `mloss.layer_mloss` (Eq. 3), …
+    Inputs come in batches and nothing is kept of them but sums; the pass stops behind the last
+    site. When the last batch reaches a site, its scores are complete: `then(site, scores)` is
+    called before the reader goes on, and may change the reader's weights in place. Raises
     `ValueError` for no inputs, or an unknown site.
     """
     check_inputs(inputs)
@@ -124,7 +131,7 @@ def node_scores(
                 done(site)
         else:
 
-            def see(site, x):
+            def see(site, x, piece=piece):
                 mask, few = backbone.token_mask(piece, x), max(1, AT_ONCE // x[0].numel())
                 for i in range(0, len(x), few):
                     h = torch.stack(
@@ -140,9 +147,9 @@ def node_scores(
 
 
 def ranks(scores: Tensor) -> Tensor:
-    """Ranks of the scores from 0 (lowest) to 1 (highest), float64; equal scores share the mean of their ranks.
+    """Ranks of the scores from 0 (lowest) to 1 (highest), float64.
 
-    Raises `ValueError` if a score is not finite.
+    Equal scores share the mean of their ranks. Raises `ValueError` if a score is not finite.
     """
     values = scores.cpu().double()
     if not values.isfinite().all():
@@ -166,7 +173,10 @@ def check_rates(keep: float, spread: float) -> None:
 
 
 def keep_rates(scores: Tensor, keep: float, spread: float) -> Tensor:
-    """RankNorm (Algorithm 1, line 15): from `keep` for the lowest score down to `keep - spread` for the highest."""
+    """RankNorm (Algorithm 1, line 15): keep rates from the scores.
+
+    They go from `keep` for the lowest score down to `keep - spread` for the highest.
+    """
     check_rates(keep, spread)
     return keep - spread * ranks(scores)
 
@@ -196,9 +206,10 @@ def m_ties(
 ) -> tuple[State, dict[str, Tensor]]:
     """M-TIES from unlabelled `inputs`: the merged state, and the keep rates it used.
 
-    `reading` names one of `VARIANTS`. A synchronised one scores each site in the network merged so far. If all inputs fit one
-    batch (by default the backbone's, at least `ONE_PASS`), a single pass does it: it merges each layer when it
-    comes to it. Otherwise each site takes a pass of its own, through the layers before it. Raises `ValueError` for settings out of range, or no inputs.
+    `reading` names one of `VARIANTS`. A synchronised one scores each site in the network merged so
+    far. If all inputs fit one batch (by default the backbone's, at least `ONE_PASS`), a single pass
+    does it: it merges each layer when it comes to it. Otherwise each site takes a pass of its own,
+    through the layers before it. Raises `ValueError` for settings out of range, or no inputs.
     """
     how = variant(reading)
     check_rates(keep, spread)

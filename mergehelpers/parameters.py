@@ -189,7 +189,11 @@ class Contract:
             )
             for name, here, allowed, meaning in self.rows
         )
-        return f'<table class="params"><thead>{line(self.HEAD, "th")}</thead><tbody>{body}</tbody></table>'
+        head = line(self.HEAD, "th")
+        return (
+            "<details><summary>Parameters</summary>"
+            f'<table class="params"><thead>{head}</thead><tbody>{body}</tbody></table></details>'
+        )
 
 
 def validate(namespace: Mapping[str, Any], **kinds) -> Contract:

@@ -59,7 +59,7 @@ def identity_line(ax, label: str = "equal") -> None:
 
 
 def decades_only(ax) -> None:
-    """On log axes, label the decades and leave the ticks between them bare: they collide on a phone."""
+    """On log axes, label the decades only: labels between them collide on a phone."""
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_minor_formatter(NullFormatter())
 

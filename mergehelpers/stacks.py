@@ -1,7 +1,9 @@
-"""Task vectors a slab at a time, and the exact threshold of a trim, for models too large to hold or to sort.
+"""Task vectors a slab at a time, and the exact threshold of a trim.
 
-A *stack* has the task vectors of all experts along its first axis. A *slab* is a part of it, small enough to stay in a processor's
-cache while a rule works on it. Nothing larger is ever computed, so the models may lie in files that are mapped into memory.
+They serve models too large to hold or to sort. A *stack* has the task vectors of all experts along
+its first axis. A *slab* is a part of it, small enough to stay in a processor's cache while a rule
+works on it. Nothing larger is ever computed, so the models may lie in files that are mapped into
+memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +20,8 @@ from mergehelpers.states import State
 
 SLAB = 2**16  # entries of one model; with eight models in float32, a slab has 2 MB
 FEW = 2**22  # values of one model that a selection may hold
-# Magnitudes in order of size are in order of their bits, read as whole numbers: 31 bits or 63 (the sign is zero), cut into digits.
+# Magnitudes in order of size are in order of their bits, read as whole numbers: 31 bits or 63 (the
+# sign is zero), cut into digits.
 DIGITS = {
     torch.float32: (torch.int32, (31, 18, 9, 0)),
     torch.float64: (torch.int64, (63, 50, 40, 30, 20, 10, 0)),
@@ -28,10 +31,11 @@ Pairs = Iterator[tuple[str, Tensor]]
 
 
 class Stack:
-    """The task vectors of one tensor, as slabs (q, n, …) that are computed anew each time one iterates.
+    """The task vectors of one tensor, as slabs (q, n, …).
 
-    `base` and `experts` (rows, …) are cut into whole rows; without a base, the slabs are the experts themselves. Slabs are in
-    the widest of their types, at least float32. Iterating raises `ValueError` at an entry that is NaN or infinite.
+    They are computed anew each time one iterates. `base` and `experts` (rows, …) are cut into whole
+    rows; without a base, the slabs are the experts themselves. Slabs are in the widest of their
+    types, at least float32. Iterating raises `ValueError` at an entry that is NaN or infinite.
     """
 
     def __init__(self, name: str, base: Tensor | None, experts: Sequence[Tensor]):
@@ -49,7 +53,8 @@ class Stack:
             slab = torch.stack([part.to(self.dtype) for part in parts])
             if self.base:
                 slab -= self.base[i].to(self.dtype)
-            # The sum of what is not finite is not finite, and much cheaper than to look at every entry.
+            # The sum of what is not finite is not finite, and much cheaper than to look at every
+            # entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
                 who = "expert" if self.base else "model"
                 guilty = [
@@ -66,10 +71,10 @@ class Stack:
 
 
 class Stacks:
-    """The stacks of all floating-point tensors of a model, in every slab (q, n), one after the other.
+    """The stacks of a model's floating-point tensors, in every slab (q, n), one after the other.
 
-    Of tied tensors only the first is among them; `twins` has the names of the others, {name: first}. Raises `ValueError` if
-    the experts do not fit the base.
+    Of tied tensors only the first is among them; `twins` has the names of the others, {name:
+    first}. Raises `ValueError` if the experts do not fit the base.
     """
 
     def __init__(self, base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]):
@@ -105,9 +110,10 @@ def widest(tensors: Sequence[Tensor]) -> torch.dtype:
 def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
     """The k-th largest magnitude of each model, (q,), exactly.
 
-    `slabs` (q, n, …), with so many `entries` of each model in all, are iterated over several times. Each pass counts the next digit of
-    the values that begin as the answer does, and from the counts follows the answer's digit. When few values are left, one pass
-    collects them, and a selection in memory ends it. So memory does not grow with the models.
+    `slabs` (q, n, …), with so many `entries` of each model in all, are iterated over several times.
+    Each pass counts the next digit of the values that begin as the answer does, and from the counts
+    follows the answer's digit. When few values are left, one pass collects them, and a selection in
+    memory ends it. So memory does not grow with the models.
     """
     first = next(iter(slabs))
     integers, edges = DIGITS[first.dtype]
@@ -143,9 +149,8 @@ def _selected(bits, begins, start):
     if bits.device.type != "cpu":
         return [row[alike] for row, alike in zip(bits, begins == start)]
     alike = begins.numpy() == start.numpy()
-    return [
-        torch.from_numpy(row.compress(own)) for row, own in zip(bits.numpy(), alike)
-    ]  # four times as fast as torch
+    # Four times as fast as torch.
+    return [torch.from_numpy(row.compress(own)) for row, own in zip(bits.numpy(), alike)]
 
 
 def _collected(parts, sizes):
@@ -168,13 +173,15 @@ def ascending(stack: Tensor) -> Tensor:
     """The stack with its last axis in ascending order, without gradients."""
     if stack.device.type != "cpu":
         return stack.detach().sort(dim=-1).values
-    return torch.from_numpy(
-        np.sort(stack.detach().numpy(), axis=-1)
-    )  # seven times as fast as torch.sort
+    # Seven times as fast as torch.sort.
+    return torch.from_numpy(np.sort(stack.detach().numpy(), axis=-1))
 
 
 def streamed(rule: Callable[..., Pairs]) -> Callable[..., State]:
-    """A rule that gives (name, tensor) one after the other, as one that gives a state; it stays at hand as `.stream`."""
+    """A rule that gives (name, tensor) one after the other, as one that gives a state.
+
+    It stays at hand as `.stream`.
+    """
 
     @wraps(rule)
     def whole(*args, **kwargs) -> State:
@@ -194,8 +201,8 @@ def by_tensor(
 ) -> Pairs:
     """Pairs of base plus `scale` times the increment that `rule(stack)` makes, slab by slab.
 
-    Weights with rates go to `row_rule(stack, rate)` as rows; with `biases` the layer's bias is their last column. A tensor
-    tied to an earlier one comes out as that one does.
+    Weights with rates go to `row_rule(stack, rate)` as rows; with `biases` the layer's bias is
+    their last column. A tensor tied to an earlier one comes out as that one does.
     """
     base, twins, rates = stacks.base, stacks.twins, rates or {}
     check_rates(rates, base)
@@ -266,12 +273,16 @@ def joined(slabs: Iterable[Tensor], like: Tensor) -> Tensor:
 
 
 def check_rates(rates: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:
-    """Raise `ValueError` unless each rate is a fraction, one for each row of a weight that the base has."""
+    """Raise `ValueError` unless the rates fit the base.
+
+    Each must be a fraction, one for each row of a weight that the base has.
+    """
     for name, rate in rates.items():
         if name not in base or base[name].ndim < 2 or not base[name].is_floating_point():
             raise ValueError(f"rates name {name}, which is no weight with rows of this model")
         if rate.shape != base[name].shape[:1] or not ((rate >= 0) & (rate <= 1)).all():
             raise ValueError(
-                f"rates of {name} must be {len(base[name])} numbers from 0 to 1, got shape {tuple(rate.shape)}"
+                f"rates of {name} must be {len(base[name])} numbers from 0 to 1, "
+                f"got shape {tuple(rate.shape)}"
                 + (f" from {rate.min():.3g} to {rate.max():.3g}" if rate.numel() else "")
             )

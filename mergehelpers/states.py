@@ -1,7 +1,8 @@
 """State-dict algebra: a model is a `dict[str, Tensor]`, and merging is arithmetic on such dicts.
 
 Checkpoints are read from safetensors, or from `torch.save` files by a loader that runs no code.
-Only floating-point tensors merge; integer and boolean tensors (position ids, counters) keep the base's value.
+Only floating-point tensors merge; integer and boolean tensors (position ids, counters) keep the
+base's value.
 """
 
 import json
@@ -27,16 +28,20 @@ HUB_FILES = [*BESIDE, "*.safetensors"]
 
 
 def load(source: str | Path) -> State:
-    """Load weights from a file, from a folder (one file, or shards with their index), or from a Hugging Face id.
+    """Load weights from a file, from a folder, or from a Hugging Face id.
 
-    Tensors stay in the file, mapped into memory, and are read when they are used. Raises `FileNotFoundError` if there is nothing
-    there, `ValueError` if a file is corrupt or holds code.
+    A folder holds one file, or shards with their index. Tensors stay in the file, mapped into
+    memory, and are read when they are used. Raises `FileNotFoundError` if there is nothing there,
+    `ValueError` if a file is corrupt or holds code.
     """
     return load_files(files(source))
 
 
 def load_files(paths: Sequence[Path]) -> State:
-    """As `load`, from the files of one model. Raises `ValueError` for a tensor that is in two of them."""
+    """As `load`, from the files of one model.
+
+    Raises `ValueError` for a tensor that is in two of them.
+    """
     state = {}
     for path in paths:
         part = _load_file(path)
@@ -47,7 +52,10 @@ def load_files(paths: Sequence[Path]) -> State:
 
 
 def files(source: str | Path) -> list[Path]:
-    """The weights files that `load` reads for a source; those of a Hugging Face id are downloaded if they are not there yet."""
+    """The weights files that `load` reads for a source.
+
+    Those of a Hugging Face id are downloaded if they are not there yet.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
         return _in_folder(path)
@@ -59,7 +67,10 @@ def files(source: str | Path) -> list[Path]:
 def save(
     state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a safetensors file under a temporary name, then rename it. Tied tensors are written twice."""
+    """Write a safetensors file under a temporary name, then rename it.
+
+    Tied tensors are written twice.
+    """
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
     try:
@@ -83,8 +94,9 @@ def _load_file(path):
         raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} is corrupt, or holds Python objects, which could run code; so it was not opened. Where you trust "
-            "it, load it with torch, take its state dict, and write that with safetensors.torch.save_file"
+            f"{path} is corrupt, or holds Python objects, which could run code; "
+            "so it was not opened. Where you trust it, load it with torch, take its state dict, "
+            "and write that with safetensors.torch.save_file"
         ) from error
     except OSError:
         raise
@@ -99,7 +111,10 @@ def _load_file(path):
 
 
 def mapped(path: Path) -> bool:
-    """Whether the tensors of a weights file stay there until they are used; files of PyTorch before 1.6 are read whole."""
+    """Whether the tensors of a weights file stay there until they are used.
+
+    Files of PyTorch before 1.6 are read whole.
+    """
     return path.suffix in SAFE or is_zipfile(path)
 
 
@@ -144,13 +159,17 @@ def hub_errors(name: str):
         if Path(name).expanduser().exists():
             raise ValueError(f"{name} could not be read: {error}") from error
         raise FileNotFoundError(
-            f"{name} is not a local folder, and the Hugging Face Hub gave no copy ({type(error).__name__}: {error}). With "
-            "no network, download it elsewhere, copy the folder here, and give its path; or use a bundled suite"
+            f"{name} is not a local folder, and the Hugging Face Hub gave no copy "
+            f"({type(error).__name__}: {error}). With no network, download it elsewhere, copy the "
+            "folder here, and give its path; or use a bundled suite"
         ) from error
 
 
 class Mixed(dict):
-    """A model with which those of another precision may be compared and merged (`check_compatible`)."""
+    """A model with which those of another precision may be compared and merged.
+
+    See `check_compatible`.
+    """
 
 
 def check_compatible(
@@ -158,9 +177,9 @@ def check_compatible(
 ) -> None:
     """Raise one `ValueError` listing all that forbids merging these models.
 
-    Compared with the first: missing and extra keys, shapes, dtypes (if the first is `Mixed`, only whether they are
-    floating-point), tensors tied in one model and not in another; in every model, if `values` are to be read: NaN and
-    infinity. `names` are used in the report.
+    Compared with the first: missing and extra keys, shapes, dtypes (if the first is `Mixed`, only
+    whether they are floating-point), tensors tied in one model and not in another; in every model,
+    if `values` are to be read: NaN and infinity. `names` are used in the report.
     """
     if not states:
         raise ValueError("need at least one model, got none")
@@ -173,7 +192,8 @@ def check_compatible(
             mine, other = state[key], first[key]
             if mine.shape != other.shape:
                 problems.append(
-                    f"{key}: {name} has shape {tuple(mine.shape)}, {names[0]} has {tuple(other.shape)}"
+                    f"{key}: {name} has shape {tuple(mine.shape)}, "
+                    f"{names[0]} has {tuple(other.shape)}"
                 )
             elif mine.dtype != other.dtype and not (
                 isinstance(first, Mixed) and mine.is_floating_point() and other.is_floating_point()
@@ -191,7 +211,10 @@ def check_compatible(
 
 
 def tied(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
-    """Pairs of names that share one tensor in memory (tied weights), each with the first of its group."""
+    """Pairs of names that share one tensor in memory (tied weights).
+
+    Each name comes with the first of its group.
+    """
     seen, pairs = {}, []
     for key, value in state.items():
         place = (value.data_ptr(), value.shape, value.stride())
@@ -229,9 +252,10 @@ def cosine(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
 
 
 def depths(state: Mapping[str, Tensor]) -> dict[str, float]:
-    """How deep each tensor lies, from 0 to 1, by the number of its block (the first number in its name).
+    """How deep each tensor lies, from 0 to 1, by the number of its block.
 
-    Of the tensors outside blocks, those whose name tells of the output side are at 1, embeddings and the rest at 0.
+    That is the first number in its name. Of the tensors outside blocks, those whose name tells of
+    the output side are at 1, embeddings and the rest at 0.
     """
     blocks = {key: re.match(r"(.*?)(?:^|\.)(\d+)\.", key) for key in state}
     last = {}

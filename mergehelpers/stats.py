@@ -1,7 +1,8 @@
-"""Weight statistics, and the learner that turns them into merging coefficients (StatsMerging, Section 3.2).
+"""Weight statistics, and the learner that makes merging coefficients of them.
 
-A *layer* is a parameter tensor. A learner is a module whose call gives the coefficients (experts, layers), as
-`merge.combine` takes them; `distil.train` fits it.
+Both are from StatsMerging, Section 3.2. A *layer* is a parameter tensor. A learner is a module
+whose call gives the coefficients (experts, layers), as `merge.combine` takes them; `distil.train`
+fits it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,14 +18,19 @@ SMALL = 128  # up to this side a full decomposition is the quicker one
 
 
 def matrix(weight: Tensor) -> Tensor:
-    """The tensor as a matrix: a convolution (out, in, ...) as (out, in times ...) (A.3.1, Eq. 9), a vector as one row."""
+    """The tensor as a matrix.
+
+    A convolution (out, in, ...) is taken as (out, in times ...) (A.3.1, Eq. 9), a vector as one
+    row.
+    """
     return weight.reshape(1, -1) if weight.ndim < 2 else weight.flatten(1)
 
 
 def singular_values(weight: Tensor, rank: int) -> Tensor:
     """The `rank` largest singular values of `matrix(weight)`, largest first, float64 on the CPU.
 
-    Large matrices go to Lanczos' method, which finds these alone. Raises `ValueError` if there are fewer.
+    Large matrices go to Lanczos' method, which finds these alone. Raises `ValueError` if there are
+    fewer.
     """
     flat = matrix(weight).detach().cpu().double()
     if not 1 <= rank <= min(flat.shape):
@@ -38,16 +44,20 @@ def singular_values(weight: Tensor, rank: int) -> Tensor:
 
 
 def energy(weight: Tensor, rank: int) -> float:
-    """Share of the squared Frobenius norm of `matrix(weight)` in its `rank` largest singular values; NaN for zeros."""
+    """Share of the squared norm of `matrix(weight)` in its `rank` largest singular values.
+
+    The norm is Frobenius's; NaN for zeros.
+    """
     return float(
         singular_values(weight, rank).square().sum() / weight.detach().cpu().double().square().sum()
     )
 
 
 def of_layer(weight: Tensor, rank: int = 3) -> Tensor:
-    """Mean, population variance, norm and the `rank` largest singular values of a tensor, (3 + rank,) float64 (Eq. 3).
+    """The statistics of a tensor, (3 + rank,) float64 (Eq. 3).
 
-    Where there are fewer singular values, zeros take their place.
+    They are its mean, population variance, norm and `rank` largest singular values. Where there are
+    fewer singular values, zeros take their place.
     """
     w = weight.detach().cpu().double()
     top = singular_values(w, min(rank, *matrix(w).shape)) if rank else w.new_zeros(0)
@@ -75,8 +85,8 @@ def layer_wise(state: Mapping[str, Tensor], rank: int = 3) -> Tensor:
 def task_wise(state: Mapping[str, Tensor], rank: int = 3) -> Tensor:
     """The statistics of a whole model, (3 + rank,) (Eq. 2).
 
-    A model is no matrix, so its singular values are the mean of its weight matrices'; the other statistics are those of
-    all entries together.
+    A model is no matrix, so its singular values are the mean of its weight matrices'; the other
+    statistics are those of all entries together.
     """
     layers = layer_wise(state, rank)
     weights = [value for value in state.values() if value.is_floating_point()]
@@ -95,7 +105,10 @@ def choose(features: Tensor, names: Sequence[str]) -> Tensor:
 
 
 def standardise(features: Tensor, over: Sequence[int] = (0, 1)) -> Tensor:
-    """Each statistic with mean 0 and spread 1 over the axes `over` of (experts, layers, statistics); constants become 0."""
+    """Each statistic with mean 0 and spread 1 over the axes `over`; constants become 0.
+
+    `features` are (experts, layers, statistics).
+    """
     centred = features - features.mean(dim=tuple(over), keepdim=True)
     spread = centred.square().mean(dim=tuple(over), keepdim=True).sqrt()
     # What is left of a constant is rounding, and its spread would blow it up.
@@ -104,7 +117,10 @@ def standardise(features: Tensor, over: Sequence[int] = (0, 1)) -> Tensor:
 
 
 class Free(nn.Module):
-    """Coefficients (experts, layers) that are learnt as they are, with no statistics: the control, and AdaMerging's own."""
+    """Coefficients (experts, layers) that are learnt as they are, with no statistics.
+
+    They are the control, and AdaMerging's own.
+    """
 
     def __init__(self, experts: int, layers: int = 1, form: str = "free", start: float = 0.3):
         super().__init__()
@@ -116,12 +132,14 @@ class Free(nn.Module):
 
 
 class Learner(nn.Module):
-    """StatsMergeLearner: coefficients from the statistics `features` (experts, layers, statistics) (Eqs. 4 and 5).
+    """StatsMergeLearner: coefficients from statistics (Eqs. 4 and 5).
 
-    One network g serves all experts and layers; with `shared` false every layer has its own, which reads the statistics of
-    all experts and gives all their coefficients. `kind` is one of `KINDS`; a transformer looks at all layers of an expert
-    together. The last layer starts at zero, so that all learners start from the same merge: the average of the experts
-    (`simplex`), or task arithmetic with `start` (`free`). Raises `ValueError` for an unknown kind or form.
+    It reads `features` (experts, layers, statistics). One network g serves all experts and layers;
+    with `shared` false every layer has its own, which reads the statistics of all experts and gives
+    all their coefficients. `kind` is one of `KINDS`; a transformer looks at all layers of an expert
+    together. The last layer starts at zero, so that all learners start from the same merge: the
+    average of the experts (`simplex`), or task arithmetic with `start` (`free`). Raises
+    `ValueError` for an unknown kind or form.
     """
 
     def __init__(
@@ -166,7 +184,10 @@ class Learner(nn.Module):
 
 
 def shaped(raw: Tensor, form: str, start: float) -> Tensor:
-    """Coefficients from raw scores (experts, layers): a softmax over experts, or `start` plus the score."""
+    """Coefficients from raw scores (experts, layers).
+
+    They are a softmax over experts, or `start` plus the score.
+    """
     return raw.softmax(0) if form == "simplex" else start + raw
 
 

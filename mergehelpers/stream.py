@@ -1,7 +1,9 @@
-"""Merging from files to files: the rules of `merge`, tensor by tensor, into a folder that Hugging Face tools read.
+"""Merging from files to files: the rules of `merge`, tensor by tensor.
 
-A *spec* is a TOML file that names a rule, its settings, and models. The models are mapped into memory, the output is written as
-it is made, and a record of what went in (`merge.json`) lies beside it. `python -m mergehelpers merge` is the command for it.
+The output is a folder that Hugging Face tools read. A *spec* is a TOML file that names a rule, its
+settings, and models. The models are mapped into memory, the output is written as it is made, and a
+record of what went in (`merge.json`) lies beside it. `python -m mergehelpers merge` is the command
+for it.
 """
 
 import inspect
@@ -77,9 +79,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Job:
-    """A spec whose fields and models were checked, and what it names: sources, models, and the files to be written.
+    """A spec whose fields and models were checked, and what it names.
 
-    `rest` holds tensors of the base that no expert has.
+    It names sources, models, and the files to be written. `rest` holds tensors of the base that no
+    expert has.
     """
 
     spec: dict
@@ -90,7 +93,10 @@ class Job:
     shards: list["Shard"]
 
     def merged(self) -> Iterable[tuple[str, Tensor]]:
-        """The merged tensors, one after the other, and the rest. A value that is not finite raises `ValueError`."""
+        """The merged tensors, one after the other, and the rest.
+
+        A value that is not finite raises `ValueError`.
+        """
         models = (self.models[0], self.models[1:]) if "base" in self.spec else (self.models,)
         return chain(
             _finite(RULES[self.spec["rule"]].stream(*models, **self.settings)), self.rest.items()
@@ -108,14 +114,23 @@ class Job:
             [
                 f"rule     {self.spec['rule']} {settings}".rstrip(),
                 *(f"{source.role:<8} {source.name}" for source in self.sources),
-                f"tensors  {len(self.models[0])}, of which {len(floats)} merge: {sum(v.numel() for v in floats):,} entries, {', '.join(types)}",
+                (
+                    f"tensors  {len(self.models[0])}, of which {len(floats)} merge: "
+                    f"{sum(v.numel() for v in floats):,} entries, {', '.join(types)}"
+                ),
                 *(
                     [f"kept     {len(self.rest)} tensors of the base that no expert has"]
                     if self.rest
                     else []
                 ),
-                f"read     {sum(file.stat().st_size for file in files) / 1e9:.2f} GB in {len(files)} files",
-                f"write    {sum(shard.size for shard in self.shards) / 1e9:.2f} GB in {len(self.shards)} files",
+                (
+                    f"read     {sum(file.stat().st_size for file in files) / 1e9:.2f} GB "
+                    f"in {len(files)} files"
+                ),
+                (
+                    f"write    {sum(shard.size for shard in self.shards) / 1e9:.2f} GB "
+                    f"in {len(self.shards)} files"
+                ),
                 f"memory   {self.memory() / 1e9:.2f} GB beside mapped files",
             ]
         )
@@ -162,7 +177,8 @@ class Job:
 def read(path: str | Path) -> Job:
     """The job of a spec, whose paths are relative to it.
 
-    Raises one `ValueError` or `FileNotFoundError` that names what is wrong with the spec or with the models.
+    Raises one `ValueError` or `FileNotFoundError` that names what is wrong with the spec or with
+    the models.
     """
     document = Document(path)
     spec, settings = document.content, _settings(document)
@@ -191,14 +207,16 @@ def read(path: str | Path) -> Job:
         models, [source.name for source in sources[: len(models)]], values=False
     )
     job = Job(spec, settings, sources, models, rest, shards(models[0] | rest, limit))
-    job.merged()  # refuses rates that do not fit; nothing is computed before the first tensor is asked for
+    # Refuses rates that do not fit; nothing is computed before the first tensor is asked for.
+    job.merged()
     return job
 
 
 def place(out: str | Path) -> Path:
     """The folder to work in until `out` is complete, `out.part`.
 
-    Raises `FileExistsError` if there is one of the two, `FileNotFoundError` if there is no folder to make them in.
+    Raises `FileExistsError` if there is one of the two, `FileNotFoundError` if there is no folder
+    to make them in.
     """
     out = Path(out)
     part = out.with_name(f"{out.name}.part")
@@ -218,10 +236,11 @@ def place(out: str | Path) -> Path:
 
 
 def run(job: Job, out: str | Path) -> None:
-    """Merge into the new folder `out`, with the record, and with what lies beside the first model's weights (config, tokenizer).
+    """Merge into the new folder `out`, with the record.
 
-    Everything goes to `out.part`, which is renamed at the end, or deleted if the work fails or is interrupted. Raises what
-    `place` raises, and `ValueError` for values that are not finite.
+    What lies beside the first model's weights (config, tokenizer) goes there too. Everything goes
+    to `out.part`, which is renamed at the end, or deleted if the work fails or is interrupted.
+    Raises what `place` raises, and `ValueError` for values that are not finite.
     """
     part, first = place(out), job.sources[0]
     try:
@@ -259,9 +278,8 @@ def run(job: Job, out: str | Path) -> None:
         }
         (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         os.replace(part, out)
-    except (
-        FileExistsError
-    ):  # another merge to `out` began meanwhile, and what it writes is not ours to delete
+    except FileExistsError:
+        # Another merge to `out` began meanwhile, and what it writes is not ours to delete.
         raise
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
@@ -270,7 +288,10 @@ def run(job: Job, out: str | Path) -> None:
 
 @dataclass(frozen=True)
 class Shard:
-    """A safetensors file to be written: its name, its header, the place of each tensor in the file, and the file's size."""
+    """A safetensors file to be written.
+
+    It has its name, its header, the place of each tensor in the file, and the file's size.
+    """
 
     name: str
     header: bytes
@@ -279,7 +300,10 @@ class Shard:
 
 
 def shards(state: Mapping[str, Tensor], limit: float = math.inf) -> list[Shard]:
-    """The files for tensors like those of a state, in its order, with at most `limit` bytes of tensors each (or one tensor)."""
+    """The files for tensors like those of a state, in its order.
+
+    Each has at most `limit` bytes of tensors (or one tensor).
+    """
     groups, size = [[]], 0
     for name, value in state.items():
         if groups[-1] and size + value.nbytes > limit:
@@ -297,7 +321,8 @@ def shards(state: Mapping[str, Tensor], limit: float = math.inf) -> list[Shard]:
 
 def _shard(file, state, names):
     header, places, size = {"__metadata__": {"format": "pt"}}, {}, 0
-    # Wider types first, so that each tensor begins at a multiple of its type's size, as readers expect.
+    # Wider types first, so that each tensor begins at a multiple of its type's size, as readers
+    # expect.
     for name in sorted(names, key=lambda name: -state[name].element_size()):
         value = state[name]
         if value.dtype not in CODES:
@@ -320,8 +345,12 @@ def _shard(file, state, names):
 
 
 def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: Path) -> None:
-    """Write tensors to their places as they come, and for several files the index that Hugging Face tools read."""
-    # glibc gives memory that slabs leave back to the system, and asks for it again, unless it has seen a larger block freed.
+    """Write tensors to their places as they come.
+
+    For several files, the index that Hugging Face tools read is written too.
+    """
+    # glibc gives memory that slabs leave back to the system, and asks for it again, unless it has
+    # seen a larger block freed.
     torch.empty(2**22 - 2**9, dtype=torch.float64)
     with ExitStack() as stack:
         places = {}
@@ -389,7 +418,8 @@ def _files(name, document):
     path = document.path.parent / Path(name).expanduser()
     if not path.exists():
         raise FileNotFoundError(
-            f"{document.path}: there is no {path.absolute()}; a model on the Hub is written hub:owner/name"
+            f"{document.path}: there is no {path.absolute()}; "
+            "a model on the Hub is written hub:owner/name"
         )
     return states.files(path)
 

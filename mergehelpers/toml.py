@@ -1,4 +1,7 @@
-"""TOML files that a user writes: what may stand in them, and errors that name the file and the line."""
+"""TOML files that a user writes.
+
+What may stand in them, and errors that name the file and the line.
+"""
 
 import difflib
 import math
@@ -55,7 +58,10 @@ class Document:
     def check(
         self, table, where: str, fields: Mapping[str, str], required: Sequence[str] = ()
     ) -> None:
-        """Raise unless `table`, under the name `where`, has only `fields` ({name: one of `KINDS`}), and all that are required."""
+        """Raise unless `table` has only `fields`, and all that are required.
+
+        The table goes under the name `where`; `fields` are {name: one of `KINDS`}.
+        """
         if not isinstance(table, dict):
             self.fail(f"{where} must be a table", where)
         label = f"[{where}]" if where else "the top level"
@@ -74,7 +80,10 @@ class Document:
             self.fail(f"{label} lacks the field {missing[0]!r}", where)
 
     def fail(self, message: str, where: str = "", key: str | None = None) -> NoReturn:
-        """Raise `ValueError` that names the file, and the line of `key` in the table `where` if it can be found."""
+        """Raise `ValueError` that names the file, and the line if it can be found.
+
+        The line is that of `key` in the table `where`.
+        """
         line = self._line(where, key)
         raise ValueError(f"{self.path}{f', line {line}' if line else ''}: {message}")
 

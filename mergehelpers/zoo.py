@@ -1,7 +1,8 @@
 """Small versions of the networks that the Rethinking paper averages, and how to train them.
 
-A model is a state dict: the tensors of a body, which makes features of images, and of its classifier, `head.weight` and
-`head.bias`. VGG-like bodies keep the original's stages and count of weight layers, with narrow ones.
+A model is a state dict: the tensors of a body, which makes features of images, and of its
+classifier, `head.weight` and `head.bias`. VGG-like bodies keep the original's stages and count of
+weight layers, with narrow ones.
 """
 
 import copy
@@ -41,7 +42,8 @@ SIDE = 32
 class Net(Images):
     """A body for images of 32 × 32 pixels in three colours; `width` is the number of features.
 
-    `prepare` makes `pixels` (images, 3, 32, 32) of bytes, with 0.5 subtracted and divided by 0.25; tensors stay as they are.
+    `prepare` makes `pixels` (images, 3, 32, 32) of bytes, with 0.5 subtracted and divided by 0.25;
+    tensors stay as they are.
     """
 
     normalised = False
@@ -57,10 +59,10 @@ class Net(Images):
 
 
 def build(name: str, seed: int = 0, width: int = 16) -> tuple[Net, State]:
-    """The body `name` and random first weights, drawn by `seed`; `width` is that of the first stage.
+    """The body `name` and random first weights, drawn by `seed`.
 
-    `vit_stem` is a transformer behind a convolution of 3 × 3 from colours to colours. Raises `ValueError` for another
-    name (lists them).
+    `width` is that of the first stage. `vit_stem` is a transformer behind a convolution of 3 × 3
+    from colours to colours. Raises `ValueError` for another name (lists them).
     """
     if name not in ARCHITECTURES:
         raise ValueError(f"architecture is {name!r}; allowed: {', '.join(ARCHITECTURES)}")
@@ -78,7 +80,7 @@ def has_batchnorm(net: Net) -> bool:
 
 
 def with_head(state: State, width: int, classes: int, seed: int) -> State:
-    """The body's state with a new random classifier, uniform within 1/sqrt(width), as torch draws them."""
+    """The body's state with a new random classifier, uniform within 1/sqrt(width), as in torch."""
     generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(width)
     weight = torch.empty(classes, width).uniform_(-bound, bound, generator=generator)
     return {
@@ -109,9 +111,11 @@ def train(
 ) -> State:
     """Train a whole model; the new state, on the CPU.
 
-    `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD with momentum 0.9, or
-    AdamW with `adam`; gradients clipped at norm 1; the step size falls from `rate` to zero on a cosine. With `mixup` > 0 each batch is mixed with
-    itself, by a Beta(mixup, mixup) share (Zhang 2018). Raises `ValueError` for fewer than one epoch, and when the loss is no longer finite.
+    `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD
+    with momentum 0.9, or AdamW with `adam`; gradients clipped at norm 1; the step size falls from
+    `rate` to zero on a cosine. With `mixup` > 0 each batch is mixed with itself, by a Beta(mixup,
+    mixup) share (Zhang 2018). Raises `ValueError` for fewer than one epoch, and when the loss is no
+    longer finite.
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; allowed: a whole number, 1 or more")
@@ -137,15 +141,14 @@ def train(
             for chosen in torch.randperm(len(images), generator=generator).split(batch):
                 x, y = images[chosen].to(place), labels[chosen].to(place)
                 share = rng.beta(mixup, mixup) if mixup else 1.0
-                x, other = (
-                    share * x + (1 - share) * x.flip(0),
-                    y.flip(0),
-                )  # batches come in random order
+                # Batches come in random order.
+                x, other = share * x + (1 - share) * x.flip(0), y.flip(0)
                 z = F.linear(module(x), head["head.weight"], head["head.bias"])
                 loss = share * loss_of(z, y) + (1 - share) * loss_of(z, other)
                 if not loss.isfinite():
                     raise ValueError(
-                        f"the loss is {loss.item()} with rate {rate}; try a smaller rate, or look for NaN in the inputs"
+                        f"the loss is {loss.item()} with rate {rate}; "
+                        "try a smaller rate, or look for NaN in the inputs"
                     )
                 optimiser.zero_grad()
                 loss.backward()

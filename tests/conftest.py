@@ -1,4 +1,4 @@
-"""What several test modules share: expensive data, loaded once, and the settings of property tests."""
+"""What test modules share: expensive data, loaded once, and the settings of property tests."""
 
 import matplotlib
 import pytest

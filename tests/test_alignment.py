@@ -1,4 +1,4 @@
-"""Repairs of heads and features against loops, scipy, scikit-learn and numbers worked out by hand."""
+"""Repairs of heads and features against loops, scipy, scikit-learn and numbers by hand."""
 
 import dataclasses
 import math
@@ -64,7 +64,8 @@ def test_mean_distance_is_what_a_loop_gives():
 
 
 def test_mean_distance_and_prototype_by_hand():
-    # From the origin, (3, 4) and (-3, 4) are 5 away, (0, 7) is 7 and (0, -1) is 1. The means are (0, 4) and (0, 3).
+    # From the origin, (3, 4) and (-3, 4) are 5 away, (0, 7) is 7 and (0, -1) is 1. The means are
+    # (0, 4) and (0, 3).
     anchors, labels = (
         torch.tensor([[3.0, 4], [0, 7], [-3, 4], [0, -1]]).double(),
         torch.tensor([0, 1, 0, 1]),
@@ -370,7 +371,7 @@ def test_a_batched_gram_fit_keeps_every_gram_matrix_and_reaches_the_single_losse
         assert kl(found(z)[i], targets[i]) == pytest.approx(kl(single(z[i]), targets[i]), abs=1e-6)
 
 
-def test_orthonormal_rows_have_the_span_of_the_matrix_and_a_gradient_where_they_are_orthonormal_already():
+def test_orthonormal_rows_have_the_span_of_the_matrix_and_a_gradient_where_they_are_orthonormal():
     matrix = normal(2, 3, 5)
     found = alignment.orthonormal_rows(matrix)
     torch.testing.assert_close(found @ found.mT, torch.eye(3).double().expand(2, 3, 3))
@@ -470,10 +471,9 @@ def test_with_few_inputs_the_rotation_turns_only_what_it_saw_and_is_still_the_be
     assert alignment.error(z @ found, target) == pytest.approx(
         alignment.error(z @ scipys, target), rel=1e-6
     )
+    # Of all the best, this is the one nearest to the identity.
     eye = torch.eye(10).double()
-    assert (found - eye).norm() < (
-        scipys - eye
-    ).norm() - 0.1  # of all the best, the one nearest to the identity
+    assert (found - eye).norm() < (scipys - eye).norm() - 0.1
 
 
 @pytest.mark.parametrize("ridge", [0.1, 10, 1000])

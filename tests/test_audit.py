@@ -1,4 +1,4 @@
-"""The audit of printed tables: intervals by brute force, honest tables never flagged, slips found."""
+"""The audit of printed tables: brute-force intervals, honest tables never flagged, slips found."""
 
 import numpy as np
 import pandas as pd

@@ -38,7 +38,8 @@ def number(value):
 
 
 def test_greedy_tries_the_best_first_and_keeps_what_does_not_hurt():
-    # The score is closeness to 1. Best first: 0.8, then 1.3 (mean 1.05, closer), then 2 (mean 1.37, worse), then 0 (0.7, worse).
+    # The score is closeness to 1. Best first: 0.8, then 1.3 (mean 1.05, closer), then 2 (mean 1.37,
+    # worse), then 0 (0.7, worse).
     soup, kept = averaging.greedy(
         [number(v) for v in (0, 1.3, 2, 0.8)], lambda s: -abs(float(s["a"]) - 1)
     )
@@ -47,7 +48,8 @@ def test_greedy_tries_the_best_first_and_keeps_what_does_not_hurt():
 
 
 def test_halving_gives_a_new_member_half_of_the_weight_in_the_given_order():
-    # 0.8 first; 0 (0.4) is refused; 1.3 gives 1.05; 0.95 gives (1.05 + 0.95) / 2 = 1, not the mean of three.
+    # 0.8 first; 0 (0.4) is refused; 1.3 gives 1.05; 0.95 gives (1.05 + 0.95) / 2 = 1, not the mean
+    # of three.
     soup, kept = averaging.greedy(
         [number(v) for v in (0, 1.3, 0.95, 0.8)],
         lambda s: -abs(float(s["a"]) - 1) - (float(s["a"]) == pytest.approx(0.95)),

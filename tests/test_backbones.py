@@ -1,6 +1,10 @@
-"""The kinds of network: each agrees with the library it comes from, on tiny random models and on MiniLM."""
+"""The kinds of network, on tiny random models and on MiniLM.
+
+Each agrees with the library it comes from.
+"""
 
 import copy
+from functools import partial
 from itertools import product
 from types import SimpleNamespace
 
@@ -47,7 +51,10 @@ PREFIXES = {"open_clip": "visual.", "clip": "model.", "bert": "bert.", "t5": "tr
 
 @pytest.fixture(scope="module")
 def all_made(tmp_path_factory):
-    """One of each kind: the backbone, the state it read from its own files, where these are, and raw inputs."""
+    """One of each kind: the backbone, its state, where its own files are, and raw inputs.
+
+    The state was read from these files.
+    """
     out = {}
     for kind, make in MAKERS.items():
         backbone, source, inputs = make(tmp_path_factory.mktemp(kind))
@@ -417,7 +424,10 @@ def test_the_state_decides_not_the_module(made):
 
 
 def test_gradients_flow_to_the_weights(made):
-    """The slope along a random direction, against a difference quotient. T5 keeps its norms in single precision."""
+    """The slope along a random direction, against a difference quotient.
+
+    T5 keeps its norms in single precision.
+    """
     generator, step, rtol = (
         torch.Generator().manual_seed(0),
         *((1e-4, 1e-3) if made.kind == "t5" else (1e-6, 1e-6)),
@@ -789,7 +799,7 @@ def test_a_visit_ends_before_the_layer_of_its_last_site(made):
     (first, second), (reader, _) = made.backbone.sites(), made.backbone.readouts()
     assert layers_run(made, lambda: seen_by(made, [first])) == []
     for sites in ([second], [second, first]):
-        assert layers_run(made, lambda: seen_by(made, sites)) == [first, reader]
+        assert layers_run(made, lambda sites=sites: seen_by(made, sites)) == [first, reader]
 
 
 def test_preactivations_end_behind_the_layer_of_their_last_site(made):
@@ -800,10 +810,8 @@ def test_preactivations_end_behind_the_layer_of_their_last_site(made):
         ([second], [first, reader, second]),
         (None, [first, reader, second]),
     ):
-        assert (
-            layers_run(made, lambda: made.backbone.preactivations(made.state, inputs, sites))
-            == expected
-        )
+        run = partial(made.backbone.preactivations, made.state, inputs, sites)
+        assert layers_run(made, run) == expected
 
 
 def test_a_visitor_may_run_the_site_with_other_weights(made):

@@ -1,4 +1,4 @@
-"""The worked example of `book/bring-your-own.md`, run as a reader would, and its other manifests."""
+"""The worked example of `book/bring-your-own.md`, as a reader would run it, and its manifests."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The scripts that rebuild the bundled suites: a tiny slice from made-up packages, and parts that agree with the bundle."""
+"""The scripts that rebuild the bundled suites.
+
+A tiny slice is made from made-up packages, and parts agree with the bundle.
+"""
 
 import dataclasses
 import gzip
@@ -232,7 +235,10 @@ def test_real_digits_are_dealt_again_as_in_the_bundle(task, counts):
 
 
 def test_patterns_are_drawn_again_as_in_the_bundle(sources, tiny):
-    """The photographed surfaces differ (their photographs are made up here); the drawn ones must not."""
+    """The drawn surfaces must not differ.
+
+    The photographed ones do (their photographs are made up here).
+    """
     made = images.Sources(sources, {key: a.file for key, a in tiny.items()})
     pixels, labels = images.textures(made, {"test": 500}, 0)["test"]
     kept, kept_labels = bundled("textures", "test")
@@ -329,7 +335,8 @@ def test_text_splits_are_disjoint_balanced_and_keep_labels():
 def test_senses_reads_wordnets_format(tmp_path):
     content = (
         "  1 This software and database is being provided\n"
-        '00001 05 n 01 dog 0 001 @ 00002 n 0000 | a domestic animal that barks; "he walked the dog"\n'
+        "00001 05 n 01 dog 0 001 @ 00002 n 0000 | a domestic animal that barks; "
+        '"he walked the dog"\n'
         "00002 03 n 01 thing 0 000 | an entity of no sense that we want\n"
         "00003 13 n 01 jam 0 000 | too short\n"
     )

@@ -1,4 +1,7 @@
-"""Chapter 2 runs on a suite made in the Hub's formats: a CLIP folder, sharded experts, parquet images, zero-shot heads."""
+"""Chapter 2 runs on a suite made in the Hub's formats.
+
+It has a CLIP folder, sharded experts, parquet images and zero-shot heads.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""The experiments of Chapter 3 run on another suite, five tiny transformers in a folder, and refuse bad settings."""
+"""The experiments of Chapter 3 run on another suite, and refuse bad settings.
+
+The suite is of five tiny transformers in a folder.
+"""
 
 from pathlib import Path
 
@@ -55,7 +58,8 @@ def test_it_writes_its_tables_and_its_archive(executed):
         ({"rank": 11}, "rank is 11; allowed: "),
         (
             {"suite": "text5"},
-            "suite text5 has 5 tasks, the first film; this page needs five tasks or more, of images",
+            "suite text5 has 5 tasks, the first film; "
+            "this page needs five tasks or more, of images",
         ),
         ({"batch": 400}, "needs 400 unlabelled inputs or more; teachers have nothing to label"),
     ],

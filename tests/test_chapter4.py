@@ -1,4 +1,7 @@
-"""The experiments of Chapter 4 run on another suite, four tiny tasks in a folder, and refuse bad settings."""
+"""The experiments of Chapter 4 run on another suite, and refuse bad settings.
+
+The suite is of four tiny tasks in a folder.
+"""
 
 from pathlib import Path
 

@@ -118,7 +118,8 @@ def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, p
         (
             "05d-vision",
             {"rates": [10, 100]},
-            r"rates is \[10, 100\]; 100 % of 500 test inputs are 500, and there are 256 to draw from; allowed: up to 51",
+            r"rates is \[10, 100\]; 100 % of 500 test inputs are 500, "
+            "and there are 256 to draw from; allowed: up to 51",
         ),
         ("05d-vision", {"shots": 30}, "30 shots asked of the class '.*', which has .* samples"),
         ("05b-protocols", {"suite": "mini9"}, "suite is 'mini9'; allowed: one of .*mini8"),

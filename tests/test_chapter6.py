@@ -1,4 +1,4 @@
-"""The ledger's pages: every claim has a verdict with code behind it, and what the pages point to is there."""
+"""The ledger's pages: every claim has a verdict with code behind it, and links lead somewhere."""
 
 import re
 from pathlib import Path
@@ -54,7 +54,8 @@ def test_a_page_runs_on_the_notebooks_of_a_folder(tmp_path, page, parameters, wr
         (
             "06-ledger",
             {"papers": ["TIES"]},
-            r"papers is \['TIES'\]; allowed: .*one of M-Loss, StatsMerging, Rethinking, FT-Classifier",
+            r"papers is \['TIES'\]; allowed: "
+            ".*one of M-Loss, StatsMerging, Rethinking, FT-Classifier",
         ),
         (
             "06-ledger",

@@ -1,4 +1,7 @@
-"""Training of coefficients: gradients by finite differences, losses by hand, what moves and what stays."""
+"""Training of coefficients.
+
+Gradients by finite differences, losses by hand, what moves and what stays.
+"""
 
 from dataclasses import replace
 
@@ -109,7 +112,7 @@ def test_teachers_that_do_not_fit_are_refused(suite, change, message):
 
 @pytest.mark.parametrize("loss", list(distil.LOSSES))
 def test_one_step_follows_the_gradient_of_finite_differences(suite, loss):
-    """With every input in the batch, Adam's first step is its rate against the sign of each slope."""
+    """With every input in the batch, Adam's first step is its rate against each slope's sign."""
     teacher, start = distil.teach(suite, inputs_of(suite)), torch.full((2, 1), 0.3)
     found = distil.train(
         suite,
@@ -175,7 +178,10 @@ def test_the_seed_decides_the_batches(suite):
 
 
 def test_the_rate_falls_on_schedule(suite):
-    """With drop 0.5 the second half moves by a tenth of the first, since Adam's steps are of its rate's size."""
+    """With drop 0.5 the second half moves by a tenth of the first.
+
+    This is so since Adam's steps are of its rate's size.
+    """
     teacher = distil.teach(suite, inputs_of(suite))
     path = distil.train(
         suite,
@@ -292,7 +298,10 @@ def test_fitting_learns_a_task_and_leaves_its_input_alone(suite):
 
 
 def test_a_head_is_trained_along_where_it_is_given(suite):
-    """A head that may not move changes nothing for the encoder; one that may, in front of an encoder that does not, learns."""
+    """A head that may not move changes nothing for the encoder.
+
+    One that may, in front of an encoder that does not, learns.
+    """
     task = suite.tasks["pets"]
     inputs, labels = {"pets": task.inputs["train"]}, {"pets": task.labels["train"]}
 

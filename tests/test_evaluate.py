@@ -38,7 +38,7 @@ def models(suite):
 
 @torch.no_grad()
 def hits(folder, state, task, split="test"):
-    """For each input, whether the class that the library's own network scores highest is the label."""
+    """For each input, whether the class that the library's network scores highest is the label."""
     model = VisionTransformer(**tiny.VIT).eval()
     model.load_state_dict(state)
     with np.load(folder / f"{'pets' if task == 'far' else task}.npz") as file:
@@ -195,7 +195,10 @@ def test_the_models_are_left_as_they_were(suite, models):
 
 
 def full_beyond(suite, monkeypatch, most):
-    """Memory that runs out with more than `most` inputs at once; returns the list of batches that were tried."""
+    """Memory that runs out with more than `most` inputs at once.
+
+    Returns the list of batches that were tried.
+    """
     tried, encode = [], suite.backbone.encode
 
     def limited(state, inputs):
@@ -314,7 +317,10 @@ def test_right_answers_of_no_inputs_are_refused(suite, monkeypatch, limit):
 
 
 def coins(seed, **chances):
-    """Right answers by chance: for every task, a number of inputs and the chance of a right answer."""
+    """Right answers by chance.
+
+    For every task, a number of inputs and the chance of a right answer are given.
+    """
     g = torch.Generator().manual_seed(seed)
     return {
         task: torch.rand(inputs, generator=g) < chance for task, (inputs, chance) in chances.items()
@@ -322,7 +328,11 @@ def coins(seed, **chances):
 
 
 def test_the_difference_is_the_mean_over_tasks_of_their_differences():
-    """Three of four against one is 50 points, one of two against two of two is -50, one of one against none 100."""
+    """Differences in points, by hand.
+
+    Three of four against one is 50 points, one of two against two of two is -50, one of one against
+    none 100.
+    """
     a = {"x": [True, True, True, False], "y": [True, False], "z": [True]}
     b = {"x": [False, True, False, False], "y": [True, True], "z": [False]}
     a, b = ({task: torch.tensor(right) for task, right in model.items()} for model in (a, b))
@@ -381,7 +391,10 @@ def test_a_wide_difference_is_told_from_none():
 
 
 def test_inputs_are_resampled_for_both_models_alike():
-    """A model and itself with 2 % of the answers turned: unpaired, the interval would be several times as wide."""
+    """A model and itself with 2 % of the answers turned.
+
+    Unpaired, the interval would be several times as wide.
+    """
     a = coins(0, x=(1000, 0.7))
     turned = {"x": a["x"] ^ coins(1, x=(1000, 0.02))["x"]}
     point, low, high = evaluate.compare(a, turned)
@@ -394,7 +407,10 @@ def test_inputs_are_resampled_for_both_models_alike():
 
 
 def test_tasks_are_resampled_apart():
-    """Two tasks with the same gains: their errors do not add up as those of one task seen twice would."""
+    """Two tasks with the same gains.
+
+    Their errors do not add up as those of one task seen twice would.
+    """
     a, b = coins(0, x=(500, 0.8)), coins(1, x=(500, 0.7))
     one, two = evaluate.compare(a, b), evaluate.compare(a | {"y": a["x"]}, b | {"y": b["x"]})
     assert one[0] == pytest.approx(two[0])
@@ -402,7 +418,10 @@ def test_tasks_are_resampled_apart():
 
 
 def test_the_seed_decides_the_interval_and_not_the_point():
-    """Means over tasks of 997 and 1009 inputs hardly ever meet, so that equal intervals would be no accident."""
+    """Means over tasks of 997 and 1009 inputs hardly ever meet.
+
+    So equal intervals would be no accident.
+    """
     a, b = coins(0, x=(997, 0.8), y=(1009, 0.6)), coins(1, x=(997, 0.7), y=(1009, 0.5))
     found = [evaluate.compare(a, b, seed=seed) for seed in range(5)]
     assert evaluate.compare(a, b, seed=3) == found[3]
@@ -419,7 +438,10 @@ def test_runs_with_themselves_do_not_differ():
 
 
 def test_the_interval_over_runs_is_that_of_inputs_and_of_seeds():
-    """Against the two variances: of the mean over inputs of the mean gain, and of the mean over runs."""
+    """Against the two variances.
+
+    They are of the mean over inputs of the mean gain, and of the mean over runs.
+    """
     rng = np.random.default_rng(0)
     hard, skill = rng.normal(size=400), rng.normal(0.5, 0.3, size=40)
     a = [{"t": torch.tensor(rng.normal(size=400) + s > hard)} for s in skill]
@@ -443,7 +465,8 @@ def test_runs_that_do_not_match_are_refused():
 
 
 def test_interval_is_students_by_hand():
-    # Three numbers with mean 2 and standard deviation 1; Student's quantile for two degrees of freedom is 4.3027.
+    # Three numbers with mean 2 and standard deviation 1; Student's quantile for two degrees of
+    # freedom is 4.3027.
     mean, half = evaluate.interval([1, 2, 3])
     assert mean == 2 and half == pytest.approx(4.3027 / 3**0.5, rel=1e-4)
     assert np.isnan(evaluate.interval([5.0])[1])

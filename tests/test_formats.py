@@ -1,4 +1,7 @@
-"""Suites of one's own: every kind of data, network and head, and one clear error for each kind of bad input."""
+"""Suites of one's own: every kind of data, network and head, and of bad input.
+
+Each kind of bad input gets one clear error.
+"""
 
 import copy
 import csv
@@ -570,7 +573,10 @@ def test_a_packed_change_that_fits_nothing_is_refused(stored, message):
 
 
 def packed(folder, rank=None, damage=lambda stored: None):
-    """The suite of `tiny.vit_suite`, its experts (without their projection's change) and heads in one packed file."""
+    """The suite of `tiny.vit_suite`, its experts and heads in one packed file.
+
+    The experts are without their projection's change.
+    """
     content = tiny.vit_suite(folder)
     stored, heads = {}, states.load(folder / "heads.safetensors")
     for name, task in content["tasks"].items():
@@ -1030,7 +1036,8 @@ DAMAGED = {
     ),
     "unknown labels": (
         arrays(test_labels=np.array(["cat", "cow"] * 6)),
-        "pets.npz, test: the labels 'cow' are neither whole numbers nor among the 2 classes cat, dog",
+        "pets.npz, test: the labels 'cow' are neither whole numbers "
+        "nor among the 2 classes cat, dog",
     ),
     "labels between": (
         arrays(test_labels=np.full(12, 0.5)),
@@ -1059,7 +1066,8 @@ DAMAGED = {
     ),
     "images of floats": (
         arrays(test_inputs=np.zeros((12, 8, 8, 3))),
-        "suite.toml: .pets. the backbone cannot take the inputs of pets.npz: .* this one is float64",
+        "suite.toml: .pets. the backbone cannot take the inputs of pets.npz: "
+        ".* this one is float64",
     ),
     "sentences": (
         arrays(test_inputs=np.array(["a cat"] * 12)),
@@ -1151,7 +1159,8 @@ def test_a_missing_file_is_named_before_anything_is_read_or_fetched(tmp_path, mo
     if file != "base.safetensors":
         content["base"] = "hub:nobody/nothing"
     assert refused(tmp_path, content, FileNotFoundError) == (
-        f"{tmp_path / 'suite.toml'}: no file or folder at {tmp_path / file}; an id on the Hub starts with hub:"
+        f"{tmp_path / 'suite.toml'}: no file or folder at {tmp_path / file}; "
+        "an id on the Hub starts with hub:"
     )
 
 
@@ -1177,7 +1186,8 @@ def test_a_file_with_another_hash_is_refused(tmp_path):
         ),
         (
             lambda stored: stored.update({"pets/other|half": NAN}),
-            "experts.safetensors, pets: the change of other, with 16 entries, fits no tensor of the base",
+            "experts.safetensors, pets: the change of other, with 16 entries, "
+            "fits no tensor of the base",
         ),
         (
             lambda stored: [stored.pop(key) for key in list(stored) if key.startswith("birds/")],

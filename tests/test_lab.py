@@ -227,7 +227,10 @@ def test_the_sites_of_a_suite_are_the_hidden_layers(made, digits):
 
 @pytest.fixture
 def one_image(digits):
-    """With a single image, whatever is drawn gives the same batch: stack and singles can be compared."""
+    """With a single image, whatever is drawn gives the same batch.
+
+    So stack and singles can be compared.
+    """
     return lab.Digits(digits.inputs[:, :1], digits.labels[:1])
 
 

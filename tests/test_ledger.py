@@ -141,7 +141,8 @@ def test_the_page_shows_a_verdict_with_its_texts_escaped():
     )
 
 
-# --------------------------------------------------------------------------- from notebooks to a file
+# --------------------------------------------------------------------------- from notebooks to a
+# file
 
 
 def record(claim_id, verdict="holds"):
@@ -285,7 +286,8 @@ def test_a_folder_without_notebooks_is_named(tmp_path, notebook):
     assert ledger.notebooks() == CHAPTERS
 
 
-# ------------------------------------------------------------------------------------ the real files
+# ------------------------------------------------------------------------------------ the real
+# files
 
 
 def test_there_are_321_claims_with_unique_ids():

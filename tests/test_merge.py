@@ -25,7 +25,10 @@ def close(a, b):
 
 
 def trimmed(values, kept):
-    """The `kept` numbers of largest magnitude and those equal to the last of them; zero for the others."""
+    """The `kept` numbers of largest magnitude and those equal to the last of them.
+
+    The others are zero.
+    """
     threshold = sorted(map(abs, values), reverse=True)[kept - 1] if kept else math.inf
     return [v if abs(v) >= threshold else 0.0 for v in values]
 
@@ -64,7 +67,10 @@ def brute_ties(base, experts, keep, scale, scope):
 
 
 def brute_m_ties(base, experts, rates, keep, scale=1.0, increment="disjoint", biases=False):
-    """M-TIES entry by entry: a group of cells (tensor, place) is trimmed together, each with its own number to keep."""
+    """M-TIES entry by entry.
+
+    A group of cells (tensor, place) is trimmed together, each with its own number to keep.
+    """
     groups = []
     for key, rate in rates.items():
         width, bias = base[key][0].numel(), key.replace("weight", "bias")
@@ -241,7 +247,10 @@ def random(seed=0):
 def test_drop_has_the_mean_and_the_variance_of_its_two_values(
     keep, rescale, delta=-0.7, draws=200_000
 ):
-    """Within 4.5 standard errors, for a value that is 0 or, with probability `keep`, `delta` / `keep`."""
+    """Within 4.5 standard errors.
+
+    This is for a value that is 0 or, with probability `keep`, `delta` / `keep`.
+    """
     stack = torch.full((1, draws), delta, dtype=torch.float64)
     found = merge.drop(stack, keep, random(), rescale)[0]
     value = delta / keep if rescale else delta
@@ -313,7 +322,10 @@ def test_dare_that_drops_nothing_is_task_arithmetic_or_untrimmed_ties():
 def test_every_entry_of_dare_comes_from_some_subset_of_the_experts(
     elect_signs, rescale, keep=0.4, scale=0.5
 ):
-    """Each entry of the increment is what the rule makes of one of the four subsets; all four occur."""
+    """Each entry of the increment is what the rule makes of one of the four subsets.
+
+    All four occur.
+    """
     g = random(1)
     base, *experts = (
         {"w": torch.randn(20, 30, generator=g, dtype=torch.float64)} for _ in range(3)
@@ -361,7 +373,10 @@ WEIGHTS = ["a.weight", "c.weight", "d.weight"]
 
 
 def layered(seed):
-    """Layers whose bias comes first, last and not at all, one of them a convolution; a norm and a counter."""
+    """Layers whose bias comes first, last and not at all, one of them a convolution.
+
+    There are a norm and a counter too.
+    """
     g = random(seed)
     drawn = {
         name: torch.randn(shape, generator=g, dtype=torch.float64) for name, shape in SHAPES.items()
@@ -400,7 +415,10 @@ def test_m_ties_agrees_with_plain_python(seed, count, keep, increment, biases, n
 
 
 def test_a_bias_is_trimmed_within_its_row():
-    """Half of five entries is two: in the first row the bias is one of them, in the second it is not."""
+    """Half of five entries is two.
+
+    In the first row the bias is one of them, in the second it is not.
+    """
     base = {"l.weight": torch.zeros(2, 4), "l.bias": torch.zeros(2)}
     expert = {
         "l.weight": torch.tensor([[4.0, 3, 2, 1], [8, 7, 6, 5]]),
@@ -678,10 +696,8 @@ def test_regmean_with_equal_inputs_or_without_correlations_is_a_mean():
     close(merge.regmean(models, [{"w": gram}] * 2), merge.average(models))
     diagonals = [torch.tensor([1.0, 2, 3, 0]), torch.tensor([3.0, 2, 0, 0])]
     found = merge.regmean(models, [{"w": d.diag()} for d in diagonals])["w"]
-    shares = [
-        [0.25, 0.5, 1, 0.5],
-        [0.75, 0.5, 0, 0.5],
-    ]  # a direction that no input has keeps the average
+    # A direction that no input has keeps the average.
+    shares = [[0.25, 0.5, 1, 0.5], [0.75, 0.5, 0, 0.5]]
     torch.testing.assert_close(found, sum(torch.tensor(s) * m["w"] for s, m in zip(shares, models)))
 
 
@@ -743,7 +759,10 @@ def test_knots_without_trimming_of_one_expert_is_that_expert():
 
 
 def test_knots_elects_signs_in_the_shared_basis():
-    """By hand: both changes lie along one direction of outputs, so one number decides for the whole matrix."""
+    """By hand: one number decides for the whole matrix.
+
+    Both changes lie along one direction of outputs.
+    """
     base = {"w": torch.zeros(2, 1)}
     direction = torch.tensor([[0.6], [-0.8]])
     merged = merge.knots(base, [{"w": 3 * direction}, {"w": -direction}], 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""M-Loss, its expectation and its estimator, against hand computation, quadrature and simulation."""
+"""M-Loss, its expectation and its estimator, against hand work, quadrature and simulation."""
 
 import math
 import subprocess
@@ -82,7 +82,7 @@ def gelu_slope(x):
 
 
 def silu_variation():
-    """f' is largest where x tanh(x/2) = 2, and f'(-x) = 1 - f'(x): it falls, climbs and falls again."""
+    """f' is largest where x tanh(x/2) = 2, and f'(-x) = 1 - f'(x): down, up and down again."""
     x = optimize.brentq(lambda x: x * np.tanh(x / 2) - 2, 1, 4)
     s = special.expit(x)
     return 4 * (s + x * s * (1 - s)) - 3
@@ -327,7 +327,7 @@ def test_the_theorem_bounds_the_expectation_everywhere(model, name, k, seed):
     "name", [a.name for a in mloss.ACTIVATIONS.values() if a.name != "identity"]
 )
 def test_the_theorem_is_exact_in_its_limit(name):
-    """Small deviations, unequal weights, correlation, a shift; k = 10 leaves out under 1e-4 of f's bends."""
+    """Small deviations, unequal weights, correlation, a shift; k = 10 leaves out few bends."""
     f, k, cov, weights = (
         mloss.activation(name),
         10.0,
@@ -348,7 +348,8 @@ def test_the_theorem_is_exact_for_relu_at_every_sigma_far_from_the_ends(sigma):
     assert mloss.expected_mloss_relu(k, cov) == pytest.approx(expected, rel=1e-9)
 
 
-# ------------------------------------------------------------------------ the estimator can be trusted
+# ------------------------------------------------------------------------ the estimator can be
+# trusted
 
 RELU, COV, NAN = mloss.activation("relu"), mloss.covariance(2, 1.0), float("nan")
 BROKEN = torch.tensor([[1.0, NAN], [0.0, 1.0]])
@@ -382,7 +383,7 @@ def test_sobol_points_buy_precision():
 @pytest.mark.parametrize("statistic", ["absolute", "squared", "signed"])
 @pytest.mark.parametrize("chunk", [1000, 7777, 2**17])
 def test_chunks_add_up_to_one_pass(chunk, statistic):
-    """The activation sees the ensemble's pre-activations; from those we compute everything at once."""
+    """The activation sees the ensemble's pre-activations; from those comes everything else."""
     seen = []
 
     def relu(h):
@@ -490,7 +491,7 @@ def test_the_estimator_runs_where_float64_is_lacking(monkeypatch, sobol):
 
 
 def test_single_precision_uniforms_at_an_end_stay_finite(monkeypatch):
-    """A float32 uniform is 0 once in 2^24 draws, and a Sobol point may round to 1: no run may end of that."""
+    """A float32 uniform is 0 once in 2^24 draws, and a Sobol point may round to 1."""
 
     def zeros(n, dtype, **_):
         return torch.zeros(n, dtype=dtype)

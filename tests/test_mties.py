@@ -317,10 +317,10 @@ def test_scores_in_every_network_come_from_what_enters_its_sites(made, own):
     for i in range(len(made.inputs)):
         piece = backbone.prepare(made.inputs[i : i + 1])
         seen = [backbone.preactivations(e if own else made.state, piece) for e in made.experts]
-        for l, site in enumerate(gaps):
+        for k, site in enumerate(gaps):
             h = torch.stack(
                 [
-                    linear(seen[p][l][0], e[f"{site}.weight"], e.get(f"{site}.bias"))[0]
+                    linear(seen[p][k][0], e[f"{site}.weight"], e.get(f"{site}.bias"))[0]
                     for p, e in enumerate(made.experts)
                 ]
             ).double()
@@ -524,7 +524,10 @@ def test_the_papers_reading_is_algorithm_1_to_the_letter(keep, spread, scale, se
 
 
 def test_later_layers_are_scored_behind_the_merged_ones(monkeypatch):
-    """Seen from the base, the nodes of the second layer rank otherwise; the merge differs there and only there."""
+    """Seen from the base, the nodes of the second layer rank otherwise.
+
+    The merge differs there and only there.
+    """
     backbone = perceptron(3, 6, 6, 2)
     base, experts, inputs = task(backbone)
     merged, rates = mties.m_ties(backbone, base, experts, inputs, 0.5, 0.4)
@@ -577,7 +580,7 @@ def test_every_network_is_merged_by_both_readings(made):
             backbone, base, experts, made.inputs, 0.5, 0.4, reading=reading
         )
         assert list(rates) == [f"{site}.weight" for site in backbone.sites()]
-        for name, rate in rates.items():
+        for rate in rates.values():
             assert sorted(rate.tolist()) == pytest.approx(
                 [0.1 + 0.4 * i / (len(rate) - 1) for i in range(len(rate))]
             )
@@ -659,7 +662,10 @@ def test_an_unknown_reading_or_site_is_refused_with_those_there_are():
 
 
 def evaluations(q, layers, batch=None):
-    """How often each linear layer of a perceptron of five computes while the paper's reading scores these sites."""
+    """How often each linear layer computes while the paper's reading scores these sites.
+
+    The network is a perceptron of five layers.
+    """
     backbone = perceptron(2, 3, 3, 3, 3, 2)
     base, experts, inputs = task(backbone, count=q)
     runs = []

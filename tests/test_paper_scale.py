@@ -1,4 +1,4 @@
-"""The worked example of `book/paper-scale.md`, run as a reader would; its tables name what there is."""
+"""The worked example of `book/paper-scale.md`, run as a reader would; its tables name what is."""
 
 import inspect
 import re

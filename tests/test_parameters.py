@@ -149,7 +149,8 @@ def test_all_problems_come_in_one_error():
         )
     message = str(caught.value)
     for part in (
-        "kep is not a parameter of this chapter (did you mean keep?); allowed: k, draws, keep, seed",
+        "kep is not a parameter of this chapter (did you mean keep?);"
+        " allowed: k, draws, keep, seed",
         "zzz is not a parameter of this chapter; allowed",
         "k is -1; allowed: a number above 0",
         "draws is 'abc'; allowed: a whole number, 1 or more",
@@ -180,7 +181,8 @@ rates: list[float] = [0.1]  # Rates & so on"""
     assert "<code>7</code>" in html
 
 
-# ------------------------------------------------------------------------------ papermill, end to end
+# ------------------------------------------------------------------------------ papermill, end to
+# end
 
 TINY_CELLS = [
     """\
@@ -208,7 +210,7 @@ BAD = {
 
 
 def run(notebook, target, *parameters):
-    """papermill as a user calls it; returns its exit status, what it printed, and the executed copy."""
+    """papermill as a user calls it: its exit status, what it printed, and the executed copy."""
     options = ["--kernel", "python3", "--cwd", str(notebook.parent), "--no-progress-bar"]
     command = [sys.executable, "-m", "papermill", str(notebook), str(target), *options, *parameters]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -227,7 +229,7 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory):
-    """Chapter 1 with every bad value, two runs at a time: papermill's error and the executed copy."""
+    """Chapter 1 with every bad value, two runs at a time: the error and the executed copy."""
     folder, chapter = tmp_path_factory.mktemp("runs"), NOTEBOOKS / "01-expected-mloss.ipynb"
 
     def attempt(name, value):

@@ -1,4 +1,7 @@
-"""Weight statistics against numpy's full decomposition, and the learners' promises: symmetry, starts, shapes."""
+"""Weight statistics against numpy's full decomposition, and the learners' promises.
+
+Those are symmetry, starts and shapes.
+"""
 
 import math
 

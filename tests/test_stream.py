@@ -1,4 +1,7 @@
-"""Merging from files to files gives what merging in memory gives, says what it will do, and leaves nothing half-written."""
+"""Merging from files to files gives what merging in memory gives.
+
+It says what it will do, and leaves nothing half-written.
+"""
 
 import hashlib
 import json
@@ -67,7 +70,10 @@ NO_BASE = {"base": ""}
 
 
 def in_file_order(state):
-    """As a safetensors file lists it: wider types first. DARE draws for one tensor after the other."""
+    """As a safetensors file lists it: wider types first.
+
+    DARE draws for one tensor after the other.
+    """
     return {
         name: state[name]
         for name in sorted(state, key=lambda name: (-state[name].element_size(), name))
@@ -239,7 +245,10 @@ def test_the_record_names_the_spec_the_versions_and_the_hash_of_every_input(tmp_
 
 @pytest.mark.parametrize("top", ["partial = true", "partial = true\nmixed = true"])
 def test_what_no_expert_has_stays_as_in_the_base_and_counts_for_nothing(tmp_path, top):
-    """An expert that is a part of its base, such as a tower of CLIP: the threshold is that of the part."""
+    """An expert that is a part of its base, such as a tower of CLIP.
+
+    The threshold is that of the part.
+    """
     path = spec(tmp_path, top=top)
     rest = {
         "text.weight": torch.full((40, 2), 3.0),
@@ -399,7 +408,8 @@ def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
 
 def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
     (tmp_path / "spec.toml").write_text(
-        'rule = "ties"\nbase = "nowhere"\nexperts = ["nowhere"]\n[settings]\nkeep = 1.5\nscale = 1\n'
+        'rule = "ties"\nbase = "nowhere"\nexperts = ["nowhere"]\n'
+        "[settings]\nkeep = 1.5\nscale = 1\n"
     )
     with pytest.raises(
         ValueError, match="spec.toml, line 4: keep is 1.5; allowed: above 0, at most 1"
@@ -522,7 +532,8 @@ import sys, threading
 from mergehelpers import stream
 
 def anonymous():
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("RssAnon")) / 1e3
+    lines = open("/proc/self/status")
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
 
 job = stream.read(sys.argv[1])
 before, peak, done = anonymous(), [0], threading.Event()
@@ -548,7 +559,10 @@ print(before, peak[0], job.memory() / 1e6)
 def test_memory_does_not_grow_with_the_models_and_stays_within_the_estimate(
     tmp_path, rule, settings, tensors, count=8
 ):
-    """Nine models of 96 MB are merged within the memory of two of their tensors, and of draws or of a selection."""
+    """Nine models of 96 MB are merged within the memory of two of their tensors.
+
+    Memory of draws or of a selection comes on top.
+    """
     entries = 24_000_000 // tensors
     for i, name in enumerate(["base", *(f"expert{i}" for i in range(count))]):
         (tmp_path / name).mkdir()

@@ -116,7 +116,8 @@ def test_each_expert_is_better_than_the_base_at_its_own_task(suite):
 
 def test_a_fresh_process_loads_mini8_in_two_seconds_of_work_after_imports():
     code = (
-        "import time; from mergehelpers import suites; import open_clip.transformer; t = time.process_time(); "
+        "import time; from mergehelpers import suites; import open_clip.transformer; "
+        "t = time.process_time(); "
         "suites.load_suite('mini8'); print(time.process_time() - t)"
     )
     out = subprocess.run(

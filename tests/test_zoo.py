@@ -25,9 +25,8 @@ def test_every_network_makes_finite_features_of_its_width(name, images):
 @pytest.mark.parametrize("depth", zoo.VGG)
 def test_a_vgg_has_as_many_weight_layers_as_its_name_says(depth):
     net, _ = zoo.build(f"vgg{depth}", width=4)
-    assert (
-        sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.module.modules()) + 1 == depth
-    )  # and the head
+    # One more is the head.
+    assert sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in net.module.modules()) + 1 == depth
 
 
 def test_the_seed_decides_the_first_weights_and_leaves_the_global_generator_alone():

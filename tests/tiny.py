@@ -1,4 +1,4 @@
-"""Makers of tiny random models in the formats people have, and of a whole small suite around them."""
+"""Makers of tiny random models in the formats people have, and of a small suite around them."""
 
 import json
 
@@ -41,7 +41,10 @@ def tokenizer(folder):
 
 
 def shaken(model, seed, spread=0.3):
-    """The model, in evaluation mode, with every floating-point tensor drawn anew, so that none is 0 or 1."""
+    """The model, in evaluation mode, with every floating-point tensor drawn anew.
+
+    So none is 0 or 1.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in model.parameters():
@@ -84,7 +87,7 @@ def clip(folder, seed=0):
 
 
 def clip_vision(folder, config, seed=1, **options):
-    """A vision tower without the projection, as experts on the Hub are stored; returns the model."""
+    """A vision tower without the projection, as Hub experts are stored; returns the model."""
     from transformers import CLIPVisionModel
 
     model = shaken(CLIPVisionModel(config), seed)
@@ -112,7 +115,10 @@ def bert(folder, seed=0, classes=2):
 
 
 def t5(folder, seed=0, tied=False):
-    """A T5 as published: of the older kind (tied), or of the newer, whose output layer has weights of its own."""
+    """A T5 as published: of the older kind (tied), or of the newer.
+
+    The newer's output layer has weights of its own.
+    """
     from transformers import AutoConfig, T5ForConditionalGeneration
 
     config = {
@@ -153,7 +159,10 @@ def vit(seed=0):
 
 
 def pair(folder):
-    """An open_clip model of both towers, known to open_clip by the name `tiny-pair`; returns the model."""
+    """An open_clip model of both towers, known to open_clip by the name `tiny-pair`.
+
+    Returns the model.
+    """
     import open_clip
 
     vision = {"image_size": 8, "layers": 2, "width": 16, "head_width": 8, "patch_size": 4}
@@ -193,7 +202,10 @@ def images(seed, count, size=8, classes=2):
 
 
 def vit_suite(folder):
-    """A complete suite of two image tasks, `pets` and `birds`; returns its manifest, which a test may change."""
+    """A complete suite of two image tasks, `pets` and `birds`.
+
+    Returns its manifest, which a test may change.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     states.save(vit(0), folder / "base.safetensors")
     heads = {}
@@ -231,7 +243,10 @@ def vit_suite(folder):
 
 
 def text_suite(folder):
-    """The manifest of a suite of one task, `moods`: a BERT, an expert with its head, and `moods.csv`, yet unwritten."""
+    """The manifest of a suite of one task, `moods`.
+
+    It names a BERT, an expert with its head, and `moods.csv`, yet unwritten.
+    """
     bert(folder / "base", seed=0)
     bert(folder / "expert", seed=1)
     return {
@@ -250,7 +265,10 @@ def text_suite(folder):
 
 
 def folder_of_tasks(folder, tasks, classes, counts):
-    """A suite of tiny transformers, one expert a task, with `counts` images in each split and labels in turn."""
+    """A suite of tiny transformers, one expert a task.
+
+    There are `counts` images in each split and labels in turn.
+    """
     states.save(vit(0), folder / "base.safetensors")
     heads, described = {}, {}
     for seed, task in enumerate(tasks, 1):

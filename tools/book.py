@@ -93,7 +93,8 @@ def _execute_one(
         "--cwd",
         source.parent,
     ]
-    # Two bars would write over each other, so a page among others shows what it writes only if it fails.
+    # Two bars would write over each other, so a page among others shows what it writes only if it
+    # fails.
     quiet = {} if alone else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     threads = {} if alone else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
     run = subprocess.run(

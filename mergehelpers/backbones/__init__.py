@@ -6,7 +6,8 @@ to use, so that many models share one module. `kind` in a suite's manifest picks
 * `open_clip`: the visual tower of an open_clip model (module names `transformer.resblocks.0.…`);
 * `clip`: the visual tower of a Hugging Face CLIP;
 * `bert`: a Hugging Face text encoder, its last hidden states pooled;
-* `t5`: a Hugging Face T5; its embedding is the decoder's first hidden state, and label words are its classes.
+* `t5`: a Hugging Face T5; its embedding is the decoder's first hidden state, and label words are
+  its classes.
 
 `Plain` wraps any `nn.Sequential`; it has no kind, since a manifest cannot describe such a network.
 """

@@ -46,8 +46,11 @@ class Backbone:
         raise NotImplementedError
 
     def _mlps(self) -> list[tuple[str, nn.Module, str]]:
-        """For each block: the name of the linear layer that feeds the activation, the activation, and the name of the
-        linear layer that reads it."""
+        """For each block, the names of its activation and of the linear layers around it.
+
+        First comes the layer that feeds the activation, then the activation, then the layer that
+        reads it.
+        """
         raise NotImplementedError
 
     def call(self, state: State, *args, **kwargs):
@@ -71,9 +74,10 @@ class Backbone:
 
     @torch.no_grad()
     def recalibrated(self, state: State, inputs) -> State:
-        """The state with the running mean and variance of every BatchNorm taken from raw inputs, in one batch.
+        """The state with every BatchNorm's mean and variance taken from raw inputs, in one batch.
 
-        A merged network's activations have other moments than its parents'. Raises `ValueError` for fewer than two inputs.
+        A merged network's activations have other moments than its parents'. Raises `ValueError` for
+        fewer than two inputs.
         """
         if len(inputs) < 2:
             raise ValueError(f"BatchNorm needs 2 inputs or more for its moments, got {len(inputs)}")
@@ -115,7 +119,10 @@ class Backbone:
     def visit(
         self, state: State, inputs: Inputs, sites: Sequence[str], see: Callable[[str, Tensor], None]
     ) -> None:
-        """Run the network and call `see(site, x)` with what enters the layer of each of `sites`; end before the last."""
+        """Run the network and call `see(site, x)` with what enters the layer of each of `sites`.
+
+        The run ends before the last.
+        """
         self._run(
             state,
             inputs,
@@ -144,7 +151,10 @@ class Backbone:
         return [seen[site] for site in sites]
 
     def _run(self, state, inputs, sites, see, register):
-        """Run the network with `see(site, ...)` hung on each site's layer, once each; stop after the last."""
+        """Run the network with `see(site, ...)` hung on each site's layer, once each.
+
+        The run stops after the last.
+        """
         left = list(sites)
 
         def hook(*args, site):
@@ -166,7 +176,10 @@ class Backbone:
                 pass
 
     def at_site(self, site: str, state: State, x: Tensor) -> Tensor:
-        """The pre-activation (inputs, tokens, nodes) that the site's layer makes of `x` under the weights `state`."""
+        """The pre-activation (inputs, tokens, nodes) of the site's layer.
+
+        The layer makes it of `x` under the weights `state`.
+        """
         prefix = f"{site}."
         own = {
             name.removeprefix(prefix): value
@@ -176,7 +189,10 @@ class Backbone:
         return self.nodes_last(site, functional_call(self.module.get_submodule(site), own, (x,)))
 
     def nodes_last(self, site: str, h: Tensor) -> Tensor:
-        """A site's output with the nodes as its last axis: channels (inputs, nodes, height, width) go there."""
+        """A site's output with the nodes as its last axis.
+
+        Channels (inputs, nodes, height, width) go there.
+        """
         layer = self.module.get_submodule(site)
         layer = layer[0] if isinstance(layer, nn.Sequential) else layer
         return h.flatten(2).transpose(1, 2) if isinstance(layer, CONVOLUTIONS) else h
@@ -186,7 +202,10 @@ class Backbone:
         return f"{site}.weight"
 
     def token_mask(self, inputs: Inputs, h: Tensor) -> Tensor | None:
-        """Which tokens of `h` (inputs, tokens, nodes) are real, (inputs, tokens) bool; None if all are."""
+        """Which tokens of `h` (inputs, tokens, nodes) are real.
+
+        Answers (inputs, tokens) bool; None if all are.
+        """
         mask = inputs.get("attention_mask")
         return mask.bool().to(h.device) if mask is not None and mask.shape == h.shape[:2] else None
 
@@ -202,9 +221,9 @@ class Backbone:
     def adopt(self, raw: State, source: str, base: State | None = None) -> State:
         """The tensors of a checkpoint that this network has, under the network's own names.
 
-        A prefix that all of them share (`visual.`, `bert.`, …) may be there or not. A tensor that is never
-        fine-tuned (`optional`) is taken from `base`. Half precision becomes the network's float32. Raises `ValueError`
-        that lists what is missing.
+        A prefix that all of them share (`visual.`, `bert.`, …) may be there or not. A tensor that
+        is never fine-tuned (`optional`) is taken from `base`. Half precision becomes the network's
+        float32. Raises `ValueError` that lists what is missing.
         """
         wanted = self.names()
         names = _rename(wanted.keys(), raw.keys())
@@ -229,7 +248,10 @@ class Backbone:
         return {name: out[name].detach().to(value.dtype) for name, value in wanted.items()}
 
     def names(self) -> State:
-        """The network's own tensors, by name; of tied ones only the first (the call ties the others)."""
+        """The network's own tensors, by name.
+
+        Of tied ones only the first is there (the call ties the others).
+        """
         state = self.module.state_dict()
         twins = {second for _, second in states.tied(state)}
         return {name: value for name, value in state.items() if name not in twins}
@@ -250,7 +272,8 @@ def activation_name(module: nn.Module) -> str:
         return "gelu_tanh"
     if kind not in ACTIVATIONS:
         raise ValueError(
-            f"the activation {kind} has no name here; known: {', '.join(sorted(set(ACTIVATIONS.values())))}"
+            f"the activation {kind} has no name here; "
+            f"known: {', '.join(sorted(set(ACTIVATIONS.values())))}"
         )
     return ACTIVATIONS[kind]
 
@@ -278,14 +301,18 @@ def _rename(wanted, raw):
 
 
 def hf_config(model, kind=None):
-    """The configuration of a Hugging Face model; raises `ValueError` if it is of another type than `kind`."""
+    """The configuration of a Hugging Face model.
+
+    Raises `ValueError` if it is of another type than `kind`.
+    """
     from transformers import AutoConfig
 
     with states.hub_errors(str(model)):
         config = AutoConfig.from_pretrained(model)
     if kind and config.model_type != kind:
         raise ValueError(
-            f"{model} is a model of type {config.model_type}, this backbone needs one of type {kind}"
+            f"{model} is a model of type {config.model_type}, "
+            f"this backbone needs one of type {kind}"
         )
     return config
 
@@ -305,7 +332,10 @@ def hf_tokenizer(model):
 def hooked(
     modules: Sequence[nn.Module], hooks: Sequence[Callable], register: str = "register_forward_hook"
 ):
-    """Within the block, `hooks[i]` hangs on `modules[i]`; `register` names the method that hangs it."""
+    """Within the block, `hooks[i]` hangs on `modules[i]`.
+
+    `register` names the method that hangs it.
+    """
     handles = []
     try:
         for module, hook in zip(modules, hooks, strict=True):

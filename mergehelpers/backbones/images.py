@@ -16,7 +16,10 @@ from mergehelpers.states import State
 
 
 class Images(Backbone):
-    """Images of any size, uint8 (n, height, width[, 3]) or a list of PIL images, as CLIP wants them."""
+    """Images as CLIP wants them.
+
+    They may be of any size, uint8 (n, height, width[, 3]) or a list of PIL images.
+    """
 
     normalised = True
 
@@ -26,7 +29,10 @@ class Images(Backbone):
         self.mean, self.std = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
 
     def prepare(self, inputs) -> Inputs:
-        """`pixels` (images, 3, size, size): short side resized, centre cropped, mean and spread removed."""
+        """`pixels` (images, 3, size, size), prepared.
+
+        Short side resized, centre cropped, mean and spread removed.
+        """
         if isinstance(inputs, np.ndarray) and (
             inputs.dtype != np.uint8 or inputs.ndim not in (3, 4)
         ):
@@ -55,7 +61,10 @@ class Images(Backbone):
 
 
 class OpenClipVision(Images):
-    """The visual tower of an open_clip model: a named one, or a small one given by its architecture."""
+    """The visual tower of an open_clip model.
+
+    It is a named one, or a small one given by its architecture.
+    """
 
     def __init__(
         self,
@@ -103,7 +112,7 @@ class OpenClipVision(Images):
         return round(spare / 2)
 
     def _quick_gelu(self):
-        """Whether the pretrained weights were trained with QuickGELU, whatever the model's own default."""
+        """Whether the weights were pretrained with QuickGELU, whatever the model's default."""
         import open_clip
 
         return bool(
@@ -146,7 +155,10 @@ class OpenClipVision(Images):
 
     @torch.no_grad()
     def text_head(self, source: str, classes: Sequence[str], templates: Sequence[str]) -> State:
-        """Zero-shot head from the text tower in `source`: the mean direction of each class's prompts, scaled."""
+        """Zero-shot head from the text tower in `source`.
+
+        It is the mean direction of each class's prompts, scaled.
+        """
         import open_clip
 
         whole, tokenise = (
@@ -192,7 +204,10 @@ class ClipVision(Images):
 
     @torch.no_grad()
     def text_head(self, source: str, classes: Sequence[str], templates: Sequence[str]) -> State:
-        """Zero-shot head from the text tower in `source`: the mean direction of each class's prompts, scaled."""
+        """Zero-shot head from the text tower in `source`.
+
+        It is the mean direction of each class's prompts, scaled.
+        """
         from transformers import CLIPModel
 
         tokenise = hf_tokenizer(source)

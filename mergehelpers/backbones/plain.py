@@ -7,10 +7,11 @@ from mergehelpers.backbones.base import ACTIVATIONS, CONVOLUTIONS, Backbone
 
 
 class Plain(Backbone):
-    """A plain `nn.Sequential`; its output, of `width` numbers, is the embedding, which heads take `normalised` if asked.
+    """A plain `nn.Sequential`, whose output of `width` numbers is the embedding.
 
-    A site is a linear layer or convolution followed by an activation, or an inner `nn.Sequential` that begins with
-    one (a convolution with its BatchNorm). Raises `ValueError` where anything else feeds an activation.
+    Heads take it `normalised` if asked. A site is a linear layer or convolution followed by an
+    activation, or an inner `nn.Sequential` that begins with one (a convolution with its BatchNorm).
+    Raises `ValueError` where anything else feeds an activation.
     """
 
     def __init__(self, module: nn.Sequential, width: int, normalised: bool = False):
@@ -19,8 +20,9 @@ class Plain(Backbone):
         for site in self.sites():
             if not isinstance(self._layer(site), (nn.Linear, *CONVOLUTIONS)):
                 raise ValueError(
-                    f"an activation follows {site}, a {type(self._layer(site)).__name__}; put the linear layer or "
-                    "convolution and what comes between it and its activation into an inner nn.Sequential"
+                    f"an activation follows {site}, a {type(self._layer(site)).__name__}; "
+                    "put the linear layer or convolution and what comes between it and "
+                    "its activation into an inner nn.Sequential"
                 )
 
     def prepare(self, inputs):

@@ -42,7 +42,10 @@ class _Texts(Backbone):
 
 
 class BertText(_Texts):
-    """A Hugging Face text encoder (BERT, MiniLM); `pooling` is mean, cls, or pooler (BERT's own tanh layer)."""
+    """A Hugging Face text encoder (BERT, MiniLM).
+
+    `pooling` is mean, cls, or pooler (BERT's own tanh layer).
+    """
 
     def __init__(self, model: str, pooling: str = "mean", max_length: int = 40):
         from transformers import AutoModel
@@ -54,8 +57,8 @@ class BertText(_Texts):
             module = AutoModel.from_config(config, add_pooling_layer=pooling == "pooler")
         except TypeError as error:
             raise ValueError(
-                f"{model} is a model of type {config.model_type}, this backbone needs a text encoder "
-                "such as bert or roberta"
+                f"{model} is a model of type {config.model_type}, "
+                "this backbone needs a text encoder such as bert or roberta"
             ) from error
         super().__init__(module, config.hidden_size, model, max_length)
         self.pooling = pooling
@@ -90,16 +93,18 @@ class BertText(_Texts):
 
 
 class T5Text(_Texts):
-    """A Hugging Face T5. The embedding is the decoder's hidden state where the first answer token is predicted.
+    """A Hugging Face T5.
 
-    Its `sites` are those of the encoder.
+    The embedding is the decoder's hidden state where the first answer token is predicted. Its
+    `sites` are those of the encoder.
     """
 
     def __init__(self, model: str, max_length: int = 128):
         from transformers import T5ForConditionalGeneration
 
         config = hf_config(model, "t5")
-        # transformers 5 keeps the file's tie_word_embeddings under this name, and says True under the old one.
+        # transformers 5 keeps the file's tie_word_embeddings under this name, and says True under
+        # the old one.
         config.tie_word_embeddings = getattr(
             config, "scale_decoder_outputs", config.tie_word_embeddings
         )
@@ -117,7 +122,7 @@ class T5Text(_Texts):
         return out.decoder_hidden_states[-1][:, 0]
 
     def word_head(self, state: State, words: Sequence[str]) -> State:
-        """The rows of the model's own output layer that score the first token of each label word."""
+        """The rows of the model's output layer that score each label word's first token."""
         first = [self.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in words]
         if len(set(first)) < len(first):
             raise ValueError(

@@ -1,7 +1,8 @@
 """Suites: a base model, the experts fine-tuned from it, and their tasks.
 
-A suite is a TOML manifest: bundled with its files (`mini8`, `text5`), bundled without them (the papers'
-checkpoints on the Hugging Face Hub), or your own. `book/bring-your-own.md` describes the format by example.
+A suite is a TOML manifest: bundled with its files (`mini8`, `text5`), bundled without them (the
+papers' checkpoints on the Hugging Face Hub), or your own. `book/bring-your-own.md` describes the
+format by example.
 """
 
 import hashlib
@@ -29,10 +30,10 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 class Task:
     """One classification task.
 
-    `inputs[split]` are raw inputs (an array of images, a list of sentences, or `data.Items`), `labels[split]` int64
-    class indices; the splits are train, val, test and unlabelled (inputs kept for methods that use no labels).
-    `head` has `weight` (classes, width) and `bias` (classes,); it is None where the model itself scores
-    the class names as words (T5).
+    `inputs[split]` are raw inputs (an array of images, a list of sentences, or `data.Items`),
+    `labels[split]` int64 class indices; the splits are train, val, test and unlabelled (inputs kept
+    for methods that use no labels). `head` has `weight` (classes, width) and `bias` (classes,); it
+    is None where the model itself scores the class names as words (T5).
     """
 
     name: str
@@ -44,7 +45,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Suite:
-    """`base` and `experts` are state dicts of one `backbone`; experts and tasks share their names."""
+    """Experts of one base, and the tasks they are experts of.
+
+    `base` and `experts` are state dicts of one `backbone`; experts and tasks share their names.
+    """
 
     name: str
     backbone: Backbone
@@ -61,7 +65,10 @@ class Suite:
         return known[name]
 
     def logits(self, task: str, embeddings: Tensor, state: State | None = None) -> Tensor:
-        """Class scores (inputs, classes) of a task's head; `state` is needed where the model scores words."""
+        """Class scores (inputs, classes) of a task's head.
+
+        `state` is needed where the model scores words.
+        """
         head = self.task(task).head
         if head is None:
             head = self.backbone.word_head(state, self.task(task).classes)
@@ -70,7 +77,10 @@ class Suite:
 
 
 def available() -> tuple[str, ...]:
-    """Names of the suites that come with the book; those on the Hub need a network at their first use."""
+    """Names of the suites that come with the book.
+
+    Those on the Hub need a network at their first use.
+    """
     return tuple(sorted(path.parent.name for path in DATA.glob("*/suite.toml")))
 
 
@@ -91,7 +101,10 @@ def check_hash(path: Path, expected: str) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a temporary name, then rename: an interrupted write, or a full disk, leaves nothing half-done."""
+    """Write to a temporary name, then rename.
+
+    An interrupted write, or a full disk, leaves nothing half-done.
+    """
     temporary = Path(path).with_name(Path(path).name + ".part")
     try:
         temporary.write_bytes(content)
@@ -101,7 +114,10 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def minilm_folder() -> Path:
-    """Where the MiniLM files are, hash checked: the installed carrier package, else the Hub's cache or the Hub."""
+    """Where the MiniLM files are, hash checked.
+
+    They are in the installed carrier package, else in the Hub's cache or on the Hub.
+    """
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     try:
         folder = Path(spec.origin).parent / "model" if spec else states.hub_folder(MINILM_ID)
@@ -116,8 +132,9 @@ def minilm_folder() -> Path:
 def load_suite(name: str) -> Suite:
     """Load a suite by name, or from your own folder with a `suite.toml`, or from a manifest's path.
 
-    Raises `ValueError` for an unknown suite (lists the known), a bad manifest (file and line), a wrong hash, or models
-    that do not fit each other; `FileNotFoundError` for a missing file or a Hub that cannot be reached.
+    Raises `ValueError` for an unknown suite (lists the known), a bad manifest (file and line), a
+    wrong hash, or models that do not fit each other; `FileNotFoundError` for a missing file or a
+    Hub that cannot be reached.
     """
     path = DATA / name / "suite.toml" if name in available() else Path(name).expanduser()
     path = path / "suite.toml" if path.is_dir() else path
@@ -145,7 +162,10 @@ class _Loader:
         self.backbone = KINDS[spec["backbone"]["kind"]](**options)
 
     def check_places(self):
-        """Nothing is read, and nothing downloaded, before all that is needed on this machine is there."""
+        """Raise unless all that is needed on this machine is there.
+
+        Nothing is read, and nothing downloaded, before.
+        """
         tasks = [*self.spec["tasks"].values(), *self.spec.get("out_of_domain", {}).values()]
         places = ("base", "experts", "expert", "head", "data")
         for source in (
@@ -172,7 +192,10 @@ class _Loader:
         return Suite(spec["name"], self.backbone, self.base, experts, tasks, extra)
 
     def where(self, source):
-        """A file or folder beside the manifest, else an absolute path; `hub:` ids and `minilm` are resolved."""
+        """A file or folder beside the manifest, else an absolute path.
+
+        `hub:` ids and `minilm` are resolved.
+        """
         if source == "minilm":
             return str(minilm_folder())
         if source.startswith("open_clip:"):
@@ -187,7 +210,10 @@ class _Loader:
         )
 
     def expert(self, name, entry):
-        """The expert's state dict, and the raw tensors of its checkpoint (a head may be among them)."""
+        """The expert's state dict, and the raw tensors of its checkpoint.
+
+        A head may be among them.
+        """
         if self.packed:
             prefix = f"{name}/"
             stored = {
@@ -216,7 +242,8 @@ class _Loader:
             if shape != wanted or tuple(head["bias"].shape) != wanted[:1]:
                 raise ValueError(
                     f"the head of {name} has weight {shape} and bias {tuple(head['bias'].shape)}; "
-                    f"{len(classes)} classes and embeddings of width {self.backbone.width} need {wanted}"
+                    f"{len(classes)} classes and embeddings of width {self.backbone.width} "
+                    f"need {wanted}"
                 )
             states.check_compatible([head], [f"the head of {name}"])
         hub = "hub:" if entry["data"].startswith("hub:") else ""
@@ -224,8 +251,10 @@ class _Loader:
         try:
             self.backbone.prepare(splits["test"][0][:1])
         except Exception as error:
-            message = f"{self.path}: [{name}] the backbone cannot take the inputs of {entry['data']}: {error}"
-            raise ValueError(message) from error
+            raise ValueError(
+                f"{self.path}: [{name}] the backbone cannot take the inputs of {entry['data']}: "
+                f"{error}"
+            ) from error
         return Task(
             name,
             classes,

@@ -1,6 +1,7 @@
-"""Labelled inputs of a task, from the formats people have: npz, CSV, folders of images, Hugging Face data sets.
+"""Labelled inputs of a task, from the formats people have.
 
-Inputs are an array of images, a list of texts, or `Items`, which open files only when asked.
+Those are npz, CSV, folders of images, and Hugging Face data sets. Inputs are an array of images, a
+list of texts, or `Items`, which open files only when asked.
 """
 
 import csv
@@ -25,7 +26,10 @@ HELD_OUT = {"val": 500, "unlabelled": 256}
 
 
 class Items:
-    """A sequence that fetches its members when they are indexed: `fetch(indices)` gives them as a list."""
+    """A sequence that fetches its members when they are indexed.
+
+    `fetch(indices)` gives them as a list.
+    """
 
     def __init__(self, fetch: Callable[[list[int]], list], indices: Sequence[int]):
         self._fetch, self._indices = fetch, list(indices)
@@ -54,11 +58,12 @@ def take(inputs, indices: Sequence[int]):
 def read(source: str, classes: Sequence[str], spec: dict) -> dict[str, tuple[object, Tensor]]:
     """`{split: (inputs, labels)}` of one task.
 
-    `source` is a `.npz` (arrays `train_inputs`, `train_labels`, …), a `.csv` or `.csv.gz` (columns `split`, `label`, and
-    `text` or `image`), a folder `split/class/image.png`, or `hub:owner/name`. `spec` may give
-    `input` and `label` (column names), `prompt` (a text made of several columns, as `"{question} {sentence}"`), `config`,
-    and `splits` (our split: theirs). A missing `val` or `unlabelled` is cut from `train`. Raises `FileNotFoundError`, or
-    `ValueError` that names the file.
+    `source` is a `.npz` (arrays `train_inputs`, `train_labels`, …), a `.csv` or `.csv.gz` (columns
+    `split`, `label`, and `text` or `image`), a folder `split/class/image.png`, or `hub:owner/name`.
+    `spec` may give `input` and `label` (column names), `prompt` (a text made of several columns, as
+    `"{question} {sentence}"`), `config`, and `splits` (our split: theirs). A missing `val` or
+    `unlabelled` is cut from `train`. Raises `FileNotFoundError`, or `ValueError` that names the
+    file.
     """
     if source.startswith("hub:"):
         splits = _hub(source.removeprefix("hub:"), spec)
@@ -72,7 +77,8 @@ def read(source: str, classes: Sequence[str], spec: dict) -> dict[str, tuple[obj
         splits = _csv(Path(source), spec)
     else:
         raise ValueError(
-            f"{source} is not a data format; allowed: .npz, .csv, .csv.gz, a folder of images, hub:owner/name"
+            f"{source} is not a data format; "
+            "allowed: .npz, .csv, .csv.gz, a folder of images, hub:owner/name"
         )
     theirs, found = spec.get("splits", {}), ", ".join(splits) or "none"
     splits = {
@@ -107,13 +113,17 @@ def _indices(labels, classes, where):
         ) from None
     if len(out) and not (0 <= out.min() and out.max() < len(classes)):
         raise ValueError(
-            f"{where}: labels run from {out.min()} to {out.max()}, but there are {len(classes)} classes"
+            f"{where}: labels run from {out.min()} to {out.max()}, "
+            f"but there are {len(classes)} classes"
         )
     return out
 
 
 def _held_out(splits):
-    """Cut what is missing of val and unlabelled from train: fixed shuffle, at most a fifth of it each."""
+    """Cut what is missing of val and unlabelled from train.
+
+    The shuffle is fixed; each takes at most a fifth of train.
+    """
     if "train" in splits and not splits.keys() >= set(HELD_OUT):
         inputs, labels = splits["train"]
         order = np.random.default_rng(0).permutation(len(labels)).tolist()

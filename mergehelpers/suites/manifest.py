@@ -39,8 +39,9 @@ TASK = {
 def read(path: Path, bundled: Path, seen: tuple[Path, ...] = ()) -> dict:
     """The checked manifest. Raises `ValueError` that names the file and, where it can, the line.
 
-    `extends` names another manifest (a path, or a suite in the folder `bundled`): what is not said here is taken from
-    there. A manifest that names tasks has only those, with what the other says of them.
+    `extends` names another manifest (a path, or a suite in the folder `bundled`): what is not said
+    here is taken from there. A manifest that names tasks has only those, with what the other says
+    of them.
     """
     path, document = Path(path), Document(path)
     content = document.content
@@ -112,7 +113,10 @@ def _check_head(content, group, where, task, named, document):
     if head == "zero-shot":
         templates = task.get("templates") or content.get("templates") or []
         if not templates or not all("{}" in template for template in templates):
-            message = f"[{where}] has a zero-shot head, so it needs templates, each with {{}} for the class"
+            message = (
+                f"[{where}] has a zero-shot head, so it needs templates, "
+                "each with {} for the class"
+            )
             document.fail(message, where, "templates")
 
 

@@ -1,8 +1,8 @@
 """Small storage for experts: their change from the base, in 8 bits a number.
 
-Every row of a matrix is stored as int8 with one float32 scale, so an entry is off by at most 1/254 of its row's
-largest entry. With a rank, a matrix is first cut to its best approximation of that rank (Eckart and
-Young) and its two factors are stored so. Vectors are stored in float16.
+Every row of a matrix is stored as int8 with one float32 scale, so an entry is off by at most 1/254
+of its row's largest entry. With a rank, a matrix is first cut to its best approximation of that
+rank (Eckart and Young) and its two factors are stored so. Vectors are stored in float16.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,10 @@ def pack(delta: Mapping[str, Tensor], rank: int | None = None) -> State:
 
 
 def unpack(stored: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> State:
-    """The packed change from the base, in the shapes of `like`; raises `ValueError` for one that fits nothing there."""
+    """The packed change from the base, in the shapes of `like`.
+
+    Raises `ValueError` for one that fits nothing there.
+    """
     out = {}
     for name in dict.fromkeys(key.split("|")[0] for key in stored if "|" in key):
         if f"{name}|half" in stored:

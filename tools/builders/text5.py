@@ -103,8 +103,9 @@ def _senses(archive: Path) -> list[tuple[str, str]]:
 def r_texts(database: bytes) -> list[list[str]]:
     """The character vectors in an R lazy-load database, in order of their place in the file.
 
-    Each record is a 4-byte length and a zlib stream of R's serialisation format (XDR): a header, then the type
-    and length of the vector, then for each element its type, its length in bytes, and the bytes.
+    Each record is a 4-byte length and a zlib stream of R's serialisation format (XDR): a header,
+    then the type and length of the vector, then for each element its type, its length in bytes, and
+    the bytes.
     """
     out, position = [], 0
     while position < len(database):
@@ -189,7 +190,10 @@ def examples(sources: Path, seed: int = 0) -> dict[str, list[tuple[str, str]]]:
 def split(
     rows: list[tuple[str, str]], seed: int, train: int = SPLITS["train"]
 ) -> dict[str, list[tuple[int, str]]]:
-    """Class-balanced disjoint splits of unique sentences; labels are indices of the sorted classes."""
+    """Class-balanced disjoint splits of unique sentences.
+
+    Labels are indices of the sorted classes.
+    """
     rows = sorted({text: label for label, text in rows}.items())
     random.Random(seed).shuffle(rows)
     classes = sorted({label for _, label in rows})
@@ -209,12 +213,18 @@ def split(
 
 
 def is_trained(name: str) -> bool:
-    """Everything inside the transformer blocks is fine-tuned; the token embeddings stay as they are."""
+    """Everything inside the transformer blocks is fine-tuned.
+
+    The token embeddings stay as they are.
+    """
     return name.startswith("encoder.layer.")
 
 
 def fine_tune(backbone, base, rows, classes, *, seed, label, steps, batch=32, lr=2e-4):
-    """Train encoder and head on `rows`; returns the trained tensors and the head as one state dict."""
+    """Train encoder and head on `rows`.
+
+    Returns the trained tensors and the head as one state dict.
+    """
     generator = torch.Generator().manual_seed(seed)
     params = {n: p.clone().requires_grad_(is_trained(n)) for n, p in base.items()}
     head = {"weight": torch.zeros(classes, backbone.width), "bias": torch.zeros(classes)}
