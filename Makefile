@@ -18,13 +18,14 @@ export CHAPTER PARAMS
 TWO := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book html refresh test clean
+.PHONY: help setup book evidence html refresh test lint clean
 
 help:
-	@echo "make book       execute every chapter and build the HTML book from the results"
-	@echo "                CHAPTER=01 executes one; with it, PARAMS=\"-p seed 1\" goes to papermill"
+	@echo "make book       run the lessons, take evidence from stored outputs, build the HTML book"
+	@echo "                CHAPTER=01b runs that page only; PARAMS=\"-p seed 1\" goes to papermill"
+	@echo "make evidence   run the evidence (of CHAPTER=01), and build the HTML book from it"
 	@echo "make html       build the HTML book from the outputs stored in notebooks/"
-	@echo "make refresh    re-execute the chapters (or CHAPTER=01) and store their outputs"
+	@echo "make refresh    re-execute all pages (or those of CHAPTER=01) and store their outputs"
 	@echo "make test       unit tests, every stored number recomputed and compared, HTML build"
 	@echo "make setup      only make the environment ($(VENV)); the targets above do so when needed"
 	@echo "make clean      delete built files; delete $(VENV) too to start from nothing"
@@ -35,13 +36,21 @@ book: $(READY)
 	$(BIN)/python tools/book.py execute --chapter="$$CHAPTER" --params="$$PARAMS"
 	$(BIN)/python tools/book.py html --executed
 
+evidence: $(READY)
+	$(BIN)/python tools/book.py execute --evidence --chapter="$$CHAPTER"
+	$(BIN)/python tools/book.py html --executed
+
 html: $(READY)
 	$(BIN)/python tools/book.py html
 
 refresh: $(READY)
 	$(BIN)/python tools/book.py refresh --chapter="$$CHAPTER"
 
-test: $(READY)
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+test: $(READY) lint
 	$(TWO) tests
 	$(TWO) --nbval --nbval-current-env --nbval-cell-timeout 300 \
 		--nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
@@ -67,6 +76,6 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 clean:
-	rm -rf _build .pytest_cache .hypothesis
-	find mergehelpers tools tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf _build .pytest_cache .hypothesis .ruff_cache
+	find mergehelpers mergebook tools tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +

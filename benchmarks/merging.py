@@ -91,7 +91,7 @@ def ours(rule, base=True, **settings):
             + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         )
         start = time.perf_counter()
-        job = stream.read(spec)
+        job = stream.read_spec(spec)
         stream.write(
             job.merged(), [replace(shard, name=out.name) for shard in job.shards], out.parent
         )

@@ -77,7 +77,7 @@ def span(cell: str) -> Span | None:
     )
 
 
-def variance(cells: list[Span], ddof: int) -> Span:
+def variances(cells: list[Span], ddof: int) -> Span:
     """Variances that cells allow: the smallest and the largest.
 
     The largest is at a corner of the box, the smallest where all values lie as near to their mean
@@ -99,7 +99,7 @@ def stem(key: str) -> str:
 
 
 @cache
-def load(key: str) -> dict[str, dict[str, str]]:
+def printed_cells(key: str) -> dict[str, dict[str, str]]:
     """{row: {column: cell}}, as printed.
 
     Blocks, headers inside a table and repeated names are told apart.
@@ -108,7 +108,7 @@ def load(key: str) -> dict[str, dict[str, str]]:
         return {
             f"{n}, {x}": dict(zip(WAYS, y.values()))
             for n, table in SOUPS.items()
-            for x, y in load(table).items()
+            for x, y in printed_cells(table).items()
         }
     header, block, merge, out = [], "", "", {}
     text = (book_folder("paper_tables") / f"{stem(key)}.csv").read_text(encoding="utf-8")
@@ -130,7 +130,7 @@ def load(key: str) -> dict[str, dict[str, str]]:
 
 def get(key: str, row: str, column: str) -> Span | None:
     """The interval of one cell; None where there is no such cell or no number in it."""
-    return span(load(key).get(row, {}).get(column, ""))
+    return span(printed_cells(key).get(row, {}).get(column, ""))
 
 
 def mean(key: str, row: str, column: str) -> Span | None:
@@ -138,7 +138,7 @@ def mean(key: str, row: str, column: str) -> Span | None:
 
     Those are the numbers after the label and any average before.
     """
-    names = list(load(key)[row])
+    names = list(printed_cells(key)[row])
     end = names.index(column)
     start = max([0, *(i for i in range(end) if names[i].startswith("Av"))])
     cells = [c for n in names[start + 1 : end] if (c := get(key, row, n)) is not None]
@@ -155,12 +155,14 @@ def lead(key: str, row: str, column: str, rivals: str = "", cell: Callable = get
     Variants of StatsMerging are no rivals of each other.
     """
     no = NO_MERGE + r"|.*StatsMerging(?! \+)" * ("StatsMerging" in row)
-    others = [x for x in load(key) if x != row and x.split(": ")[:-1] == row.split(": ")[:-1]]
+    others = [
+        x for x in printed_cells(key) if x != row and x.split(": ")[:-1] == row.split(": ")[:-1]
+    ]
     rated = [cell(key, x, column) for x in others if re.match(rivals, x) and not re.match(no, x)]
     return cell(key, row, column) - np.max([c for c in rated if c is not None], axis=0)[::-1]
 
 
-def parts(key: str, names: str, expression: str) -> dict[str, Span]:
+def differences_of(key: str, names: str, expression: str) -> dict[str, Span]:
     """The differences a sentence speaks of.
 
     An expression is "row", "row - row", "row > pattern of rivals" or ":column - :column". `names`
@@ -174,13 +176,13 @@ def parts(key: str, names: str, expression: str) -> dict[str, Span]:
         table, _, other = b.rpartition("!")
         pattern = re.escape(names if a[0] == ":" else a).replace(r"\*", "(.*)")
         for x, same in [
-            (x, found.groups()) for x in load(key) if (found := re.fullmatch(pattern, x))
+            (x, found.groups()) for x in printed_cells(key) if (found := re.fullmatch(pattern, x))
         ]:
             if a[0] == ":":
                 out[f"{x}, {a[1:]} over {b[1:]}"] = get(key, x, a[1:]) - get(key, x, b[1:])[::-1]
                 continue
             y = other.replace("*", same[-1]) if same else other
-            for n in load(key)[x] if names == "*" else names.split("/"):
+            for n in printed_cells(key)[x] if names == "*" else names.split("/"):
                 c, _, d = n.partition("=")
                 p, q = get(key, x, c), get(table or key, y, d or c)
                 if p is not None and (sign != "-" or q is not None):
@@ -231,7 +233,7 @@ def averages_and_gains(key: str) -> Iterator[dict]:
     A (+x) is the lead over the best other merge of the block.
     """
     for row, c, cell in [
-        (x, c, cell) for x, cells in load(key).items() for c, cell in cells.items()
+        (x, c, cell) for x, cells in printed_cells(key).items() for c, cell in cells.items()
     ]:
         average, where = mean(key, row, c) if span(cell) is not None else None, f"{row}, {c}"
         if average is not None:
@@ -255,13 +257,13 @@ def granularity(keys: list[str]) -> Iterator[dict]:
     """
     for place, n in SIZES.items():
         found: dict[str, tuple[Span, int]] = {}
-        for key, row in [(k, r) for k in keys for r in load(k)]:
-            for c in [c for c in load(key)[row] if place in (c, row.partition(", ")[2])]:
+        for key, row in [(k, r) for k in keys for r in printed_cells(k)]:
+            for c in [c for c in printed_cells(key)[row] if place in (c, row.partition(", ")[2])]:
                 p = get(key, row, c)
                 # "single" is a mean over models.
                 runs = int(row.split(",")[0]) if c == "single" else 1
                 if p is not None and row != "Std" and np.ptp(p) < 100 / n / runs - 1e-9:
-                    found[f"{load(key)[row][c]} ({key[1:]}, {row}, {c})"] = p, runs
+                    found[f"{printed_cells(key)[row][c]} ({key[1:]}, {row}, {c})"] = p, runs
         if found:
             least = "" if _possible(found, n) else f", least for all {_least(found)}"
             yield judge(
@@ -308,7 +310,7 @@ def audit() -> pd.DataFrame:
         for key, names in product(row["tables"].split("/"), row["names"].split("&")):
             found = {
                 k: p
-                for k, p in parts(key, names, row["expression"]).items()
+                for k, p in differences_of(key, names, row["expression"]).items()
                 if not re.match(not_these, k)
             }
             kind = (
@@ -319,14 +321,19 @@ def audit() -> pd.DataFrame:
                 else "comparison"
             )
             out.append(judge(kind, key, row["where"], row["sentence"], found, row["allowed"]))
-    for c, printed in list(load("m3")["Std"].items())[1:]:
-        sd = variance([get("m3", seed, c) for seed in ("1", "2", "42")], 1) ** 0.5
+    for c, printed in list(printed_cells("m3")["Std"].items())[1:]:
+        sd = variances([get("m3", seed, c) for seed in ("1", "2", "42")], 1) ** 0.5
         out.append(judge("sd", "m3", c, "of 3 seeds, over n - 1", {c: sd}, printed))
     for method, printed in VARIANCES.items():
-        tasks = [get("m1", f"ViT-B/32 {method}", c) for c in list(load("m2")["128"])[1:-1]]
+        tasks = [get("m1", f"ViT-B/32 {method}", c) for c in list(printed_cells("m2")["128"])[1:-1]]
         out.append(
             judge(
-                "variance", "m1", "6.3", "of 8 tasks, over n", {method: variance(tasks, 0)}, printed
+                "variance",
+                "m1",
+                "6.3",
+                "of 8 tasks, over n",
+                {method: variances(tasks, 0)},
+                printed,
             )
         )
     for key, where, words, a, b, printed in RATIOS:

@@ -200,7 +200,9 @@ class Bench:
         key = model, task, split
         if key not in self._features:
             inputs = self.suite.task(task).inputs[split][: self.limits.get(split)]
-            self._features[key] = features(self.suite, self.state(model, task), inputs, self.device)
+            self._features[key] = head_features(
+                self.suite, self.state(model, task), inputs, self.device
+            )
         return self._features[key]
 
     def forget(self, model: str) -> None:
@@ -239,7 +241,7 @@ class Bench:
         """Mean validation accuracy in percent over tasks, under the experts' heads (Eq. 4)."""
         hits = []
         for task in self.tasks:
-            z = features(self.suite, state, self.suite.task(task).inputs["val"], self.device)
+            z = head_features(self.suite, state, self.suite.task(task).inputs["val"], self.device)
             hits.append((self.head(task)(z).argmax(1) == self.y(task, "val")).double().mean())
         return 100 * float(torch.stack(hits).mean())
 
@@ -260,11 +262,11 @@ class Bench:
     def drawn(self, task: str, shots: int, seeds: Sequence[int], split: str = "train") -> Tensor:
         """Indices (seeds, classes · shots) of class-balanced draws from a split.
 
-        See `alignment.draw`.
+        See `alignment.draw_shots`.
         """
         return torch.stack(
             [
-                alignment.draw(self.y(task, split), shots, self.suite.task(task).classes, s)
+                alignment.draw_shots(self.y(task, split), shots, self.suite.task(task).classes, s)
                 for s in seeds
             ]
         )
@@ -303,7 +305,9 @@ class Bench:
         return scores.argmax(-1) == self.y(task, scored)
 
 
-def features(suite: Suite, state: Mapping[str, Tensor], inputs, device: str = "auto") -> Tensor:
+def head_features(
+    suite: Suite, state: Mapping[str, Tensor], inputs, device: str = "auto"
+) -> Tensor:
     """What a head sees of `inputs`: (inputs, width), in double precision on the CPU.
 
     Raises `ValueError` if one is not finite.

@@ -26,7 +26,7 @@ def main() -> None:
         from mergehelpers import stream  # takes seconds, in which one may press Ctrl-C
 
         stream.place(options.out)
-        job = stream.read(options.spec)
+        job = stream.read_spec(options.spec)
         print(job.report())
         if not options.dry_run:
             stream.run(job, options.out)

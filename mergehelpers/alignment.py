@@ -62,7 +62,7 @@ def check_finite(z: Tensor, name: str) -> None:
         )
 
 
-def draw(labels: Tensor, shots: int, classes: Sequence[str], seed: int) -> Tensor:
+def draw_shots(labels: Tensor, shots: int, classes: Sequence[str], seed: int) -> Tensor:
     """Indices of `shots` inputs of every class, (classes · shots,), in the order of the classes.
 
     Raises `ValueError` that names the class with fewer inputs.

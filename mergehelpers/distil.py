@@ -22,7 +22,7 @@ from mergehelpers.suites.data import take
 
 
 @dataclass(frozen=True)
-class Plan:
+class Training:
     """How to train: `loss` is one of `LOSSES`, `batch` the number of inputs a task in each step.
 
     `rate` is Adam's step size; it falls by a factor of 10 after every `drop` of the steps. The
@@ -131,7 +131,7 @@ def train(
     learner: nn.Module,
     inputs: Mapping[str, object],
     teacher: Mapping[str, Tensor],
-    plan: Plan = Plan(),
+    plan: Training = Training(),
     labels: Mapping[str, Tensor] | None = None,
     heads: bool = False,
     stacks: Mapping[str, Tensor] | None = None,

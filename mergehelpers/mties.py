@@ -165,7 +165,7 @@ def check_inputs(inputs) -> None:
         raise ValueError("M-Loss needs unlabelled inputs; there are none")
 
 
-def check_rates(keep: float, spread: float) -> None:
+def check_spread(keep: float, spread: float) -> None:
     """Raise `ValueError` unless 0 < keep <= 1 and 0 <= spread <= keep."""
     merge.check_keep(keep)
     if not 0 <= spread <= keep:
@@ -177,7 +177,7 @@ def keep_rates(scores: Tensor, keep: float, spread: float) -> Tensor:
 
     They go from `keep` for the lowest score down to `keep - spread` for the highest.
     """
-    check_rates(keep, spread)
+    check_spread(keep, spread)
     return keep - spread * ranks(scores)
 
 
@@ -212,7 +212,7 @@ def m_ties(
     through the layers before it. Raises `ValueError` for settings out of range, or no inputs.
     """
     how = variant(reading)
-    check_rates(keep, spread)
+    check_spread(keep, spread)
     check_inputs(inputs)
     sites = pick_sites(backbone, layers)
     options = {"measure": how.measure, "activation": how.activation, "bar": bar}

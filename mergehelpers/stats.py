@@ -17,7 +17,7 @@ KINDS = ("linear", "mlp2", "mlp4", "transformer")
 SMALL = 128  # up to this side a full decomposition is the quicker one
 
 
-def matrix(weight: Tensor) -> Tensor:
+def as_matrix(weight: Tensor) -> Tensor:
     """The tensor as a matrix.
 
     A convolution (out, in, ...) is taken as (out, in times ...) (A.3.1, Eq. 9), a vector as one
@@ -27,12 +27,12 @@ def matrix(weight: Tensor) -> Tensor:
 
 
 def singular_values(weight: Tensor, rank: int) -> Tensor:
-    """The `rank` largest singular values of `matrix(weight)`, largest first, float64 on the CPU.
+    """The `rank` largest singular values of `as_matrix(weight)`, largest first, float64 on the CPU.
 
     Large matrices go to Lanczos' method, which finds these alone. Raises `ValueError` if there are
     fewer.
     """
-    flat = matrix(weight).detach().cpu().double()
+    flat = as_matrix(weight).detach().cpu().double()
     if not 1 <= rank <= min(flat.shape):
         raise ValueError(
             f"rank is {rank}; a layer of shape {tuple(weight.shape)} allows 1 to {min(flat.shape)}"
@@ -44,7 +44,7 @@ def singular_values(weight: Tensor, rank: int) -> Tensor:
 
 
 def energy(weight: Tensor, rank: int) -> float:
-    """Share of the squared norm of `matrix(weight)` in its `rank` largest singular values.
+    """Share of the squared norm of `as_matrix(weight)` in its `rank` largest singular values.
 
     The norm is Frobenius's; NaN for zeros.
     """
@@ -60,7 +60,7 @@ def of_layer(weight: Tensor, rank: int = 3) -> Tensor:
     fewer singular values, zeros take their place.
     """
     w = weight.detach().cpu().double()
-    top = singular_values(w, min(rank, *matrix(w).shape)) if rank else w.new_zeros(0)
+    top = singular_values(w, min(rank, *as_matrix(w).shape)) if rank else w.new_zeros(0)
     return torch.cat(
         [
             torch.stack([w.mean(), w.var(correction=0), w.norm()]),
@@ -76,7 +76,7 @@ def layer_wise(state: Mapping[str, Tensor], rank: int = 3) -> Tensor:
     Raises `ValueError` for a rank that no layer allows.
     """
     weights = [value for value in state.values() if value.is_floating_point()]
-    most = max(min(matrix(weight).shape) for weight in weights)
+    most = max(min(as_matrix(weight).shape) for weight in weights)
     if not 0 <= rank <= most:
         raise ValueError(f"rank is {rank}; the layers of this model allow 0 to {most}")
     return torch.stack([of_layer(weight, rank) for weight in weights])

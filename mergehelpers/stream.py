@@ -174,7 +174,7 @@ class Job:
         )
 
 
-def read(path: str | Path) -> Job:
+def read_spec(path: str | Path) -> Job:
     """The job of a spec, whose paths are relative to it.
 
     Raises one `ValueError` or `FileNotFoundError` that names what is wrong with the spec or with

@@ -130,32 +130,32 @@ def test_with_few_anchors_all_of_them_vote():
 
 
 def test_a_draw_has_the_shots_of_every_class_in_order_and_no_repeats():
-    found = alignment.draw(LABELS, 11, "abc", seed=0)
+    found = alignment.draw_shots(LABELS, 11, "abc", seed=0)
     assert LABELS[found].tolist() == [0] * 11 + [1] * 11 + [2] * 11
     assert len(set(found.tolist())) == 33
 
 
 def test_a_seed_fixes_the_draw():
-    first, again, other = (alignment.draw(LABELS, 4, "abc", seed) for seed in (0, 0, 1))
+    first, again, other = (alignment.draw_shots(LABELS, 4, "abc", seed) for seed in (0, 0, 1))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 def test_seeds_reach_every_sample():
-    seen = {i for seed in range(40) for i in alignment.draw(LABELS, 2, "abc", seed).tolist()}
+    seen = {i for seed in range(40) for i in alignment.draw_shots(LABELS, 2, "abc", seed).tolist()}
     assert seen == set(range(40))
 
 
 def test_a_class_with_too_few_samples_is_named():
     with pytest.raises(ValueError, match="13 shots asked of the class 'dog', which has 12 samples"):
-        alignment.draw(LABELS, 13, ["cat", "dog", "owl"], seed=0)
+        alignment.draw_shots(LABELS, 13, ["cat", "dog", "owl"], seed=0)
     with pytest.raises(ValueError, match="'owl', which has 0 samples"):
-        alignment.draw(LABELS[LABELS < 2], 1, ["cat", "dog", "owl"], seed=0)
+        alignment.draw_shots(LABELS[LABELS < 2], 1, ["cat", "dog", "owl"], seed=0)
 
 
 @pytest.mark.parametrize("shots", [0, -1])
 def test_a_draw_needs_a_shot(shots):
     with pytest.raises(ValueError, match=f"shots is {shots}; allowed: a whole number, 1 or more"):
-        alignment.draw(LABELS, shots, "abc", seed=0)
+        alignment.draw_shots(LABELS, shots, "abc", seed=0)
 
 
 # Training
@@ -644,7 +644,7 @@ def suite(tmp_path_factory):
 
 def test_features_are_the_embeddings_on_the_unit_sphere(suite):
     inputs = suite.task("pets").inputs["test"]
-    found = protocols.features(suite, suite.base, inputs, "cpu")
+    found = protocols.head_features(suite, suite.base, inputs, "cpu")
     embeddings = suite.backbone.embed(suite.base, inputs).double()
     assert found.dtype == torch.float64
     torch.testing.assert_close(
@@ -655,14 +655,16 @@ def test_features_are_the_embeddings_on_the_unit_sphere(suite):
 def test_features_keep_their_length_where_the_backbone_says_so():
     net, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double(), normal(6, 3)
     suite = suites.Suite("s", Plain(net, 2), net.state_dict(), {}, {})
-    torch.testing.assert_close(protocols.features(suite, suite.base, x, "cpu"), net(x).detach())
+    torch.testing.assert_close(
+        protocols.head_features(suite, suite.base, x, "cpu"), net(x).detach()
+    )
 
 
 def test_the_head_answers_as_the_suite(suite):
     for task in ("pets", "birds"):
         inputs = suite.task(task).inputs["test"]
         z, head = (
-            protocols.features(suite, suite.experts[task], inputs, "cpu"),
+            protocols.head_features(suite, suite.experts[task], inputs, "cpu"),
             protocols.Bench(suite).head(task),
         )
         expected = suite.logits(task, suite.backbone.embed(suite.experts[task], inputs))
@@ -698,7 +700,7 @@ def test_a_broken_state_is_refused(suite):
     with pytest.raises(
         ValueError, match="the embeddings hold NaN or infinity, first in row 0; alignment needs"
     ):
-        protocols.features(suite, broken, suite.task("pets").inputs["test"], "cpu")
+        protocols.head_features(suite, broken, suite.task("pets").inputs["test"], "cpu")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

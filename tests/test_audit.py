@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mergebook import audit, ledger
+from mergebook import audit
+from mergebook.claims import PAPERS
 
 
 @pytest.mark.parametrize(
@@ -31,19 +32,19 @@ def test_the_variances_that_cells_allow_hold_every_draw_and_are_reached(ddof):
     rng = np.random.default_rng(0)
     cells = [c + np.array([-0.5, 0.5]) for c in rng.uniform(0, 4, 5)]
     draws = rng.uniform(*np.transpose(cells), size=(200_000, 5)).var(axis=1, ddof=ddof)
-    low, high = audit.variance(cells, ddof)
+    low, high = audit.variances(cells, ddof)
     assert low <= draws.min() and draws.max() <= high
     assert draws.min() - low < 0.15 and high - draws.max() < 0.3
-    assert audit.variance([np.array([1.0, 2.0]), np.array([1.5, 3.0])], 0)[0] == pytest.approx(0)
+    assert audit.variances([np.array([1.0, 2.0]), np.array([1.5, 3.0])], 0)[0] == pytest.approx(0)
 
 
 @pytest.fixture
 def tables(tmp_path, monkeypatch):
     """Put a table of one's own in the place of M-Loss's first; returns the writer."""
     monkeypatch.setattr(audit, "book_folder", lambda name: tmp_path)
-    audit.load.cache_clear()
+    audit.printed_cells.cache_clear()
     yield lambda text: (tmp_path / "mloss_table1.csv").write_text(text, encoding="utf-8")
-    audit.load.cache_clear()
+    audit.printed_cells.cache_clear()
 
 
 def test_honest_averages_and_leads_are_never_flagged_and_slips_are(tables):
@@ -56,7 +57,7 @@ def test_honest_averages_and_leads_are_never_flagged_and_slips_are(tables):
     head = "Method," + ",".join("ABCDEF") + ",Avg\n"
     tables(head + "\n".join(rows))
     assert {x["verdict"] for x in audit.averages_and_gains("m1")} == {"consistent"}
-    audit.load.cache_clear()
+    audit.printed_cells.cache_clear()
     means = np.sort(values.mean(1))
     best = int(values.mean(1).argmax())
     rows[best] += f" (+{means[-1] - means[-2]:.1f})"
@@ -74,7 +75,7 @@ def test_a_score_that_is_no_whole_number_of_items_is_named(tables):
     tables("Method,DTD,Avg\n" + "\n".join(f"m{k},{100 * k / 1880:.2f},1" for k in (7, 901, 1333)))
     [honest] = audit.granularity(["m1"])
     assert honest["verdict"] == "possible"
-    audit.load.cache_clear()
+    audit.printed_cells.cache_clear()
     tables(f"Method,DTD,Avg\nm,{100 * 900.5 / 1880:.2f},1\nother,50.00,1\n")
     [wrong] = audit.granularity(["m1"])
     assert (
@@ -86,10 +87,12 @@ def test_a_score_that_is_no_whole_number_of_items_is_named(tables):
 
 def test_sentences_are_read_as_they_are_written(tables):
     tables("Method,A,B,Avg\nours,50.0,70.0,60.0\nfirst,48.0,71.0,59.5\nsecond,49.0,60.0,54.5\n")
-    assert audit.parts("m1", "Avg", "ours > ")["ours, Avg"] == pytest.approx([0.4, 0.6])
-    assert list(audit.parts("m1", "A/B", "ours - first")) == ["ours, A", "ours, B"]
-    assert audit.parts("m1", "ours", ":B - :A")["ours, B over A"] == pytest.approx([19.9, 20.1])
-    found = audit.parts("m1", "*", "ours > ")
+    assert audit.differences_of("m1", "Avg", "ours > ")["ours, Avg"] == pytest.approx([0.4, 0.6])
+    assert list(audit.differences_of("m1", "A/B", "ours - first")) == ["ours, A", "ours, B"]
+    assert audit.differences_of("m1", "ours", ":B - :A")["ours, B over A"] == pytest.approx(
+        [19.9, 20.1]
+    )
+    found = audit.differences_of("m1", "*", "ours > ")
     verdicts = {
         need: audit.judge("comparison", "m1", "1", "above", found, need)["verdict"]
         for need in ("+", "most of them +", "some of them +", "-")
@@ -113,8 +116,7 @@ def test_sentences_are_read_as_they_are_written(tables):
 def test_the_audit_of_the_papers_covers_their_tables_and_agrees_with_hand_sums():
     found = audit.audit()
     assert (
-        set(found.paper) == set(ledger.PAPERS.values())
-        and not found.arithmetic.str.contains("nan").any()
+        set(found.paper) == set(PAPERS.values()) and not found.arithmetic.str.contains("nan").any()
     )
     assert (found.low <= found.high).all()
     row = found[(found.table == "4_main") & (found["where"] == "Weight Averaging, Avg Acc")].iloc[0]
@@ -134,7 +136,7 @@ def test_each_sentence_names_a_table_and_finds_cells_in_it():
             for key in ("tables", "names", "where", "sentence", "expression", "allowed")
         ), row
         assert any(
-            audit.parts(key, names, row["expression"])
+            audit.differences_of(key, names, row["expression"])
             for key in row["tables"].split("/")
             for names in row["names"].split("&")
         )

@@ -13,7 +13,7 @@ def chapter(tmp_path):
 
     def make(source):
         cells = [
-            new_markdown_cell("# Tiny", id="title"),
+            new_markdown_cell("# Tiny", id="title", metadata={"tags": ["lesson"]}),
             new_code_cell(
                 "seed: int = 0  # The seed", id="parameters", metadata={"tags": ["parameters"]}
             ),
@@ -40,32 +40,92 @@ def test_execute_passes_parameters_and_spares_the_chapter(chapter, tmp_path):
     assert path.read_bytes() == before
 
 
-def test_the_ledger_reads_the_run_of_all_chapters_or_what_is_stored(chapter, tmp_path):
-    chapter("")
-    cells = [
-        new_code_cell("executed: str = ''  # A run", metadata={"tags": ["parameters"]}),
-        new_code_cell("print([executed])"),
-    ]
+@pytest.fixture
+def whole(tmp_path):
+    """A book of five pages, each of which says what it is, and the reference what run it reads."""
     kernel = {"display_name": "Mine", "language": "python", "name": "python3"}
-    nbformat.write(
-        new_notebook(cells=cells, metadata={"kernelspec": kernel}),
-        tmp_path / "notebooks" / "06-tiny.ipynb",
-    )
-    for prefix, run in (("", str(tmp_path / "_build" / "executed")), ("06", "")):
-        executed = book.execute(tmp_path, prefix)[-1]
-        assert nbformat.read(executed, as_version=4).cells[-1].outputs[0].text == f"{[run]}\n"
+    for name, tags, source in (
+        ("01-first", ["lesson"], "print('lesson')"),
+        ("02-second", ["not-moved"], "print('old')"),
+        ("02b-second", ["not-moved"], "print('old')"),
+        ("06-ledger", ["reference"], "print([executed])"),
+        ("evidence/01b-second", [], "print('evidence')"),
+    ):
+        cells = [
+            new_markdown_cell("# Tiny", id="title", metadata={"tags": tags}),
+            new_code_cell(
+                "executed: str = ''  # A run" if "06" in name else "seed: int = 0  # Seed",
+                metadata={"tags": ["parameters"]},
+            ),
+            new_code_cell(source),
+        ]
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return tmp_path
 
 
-def test_of_the_real_pages_those_that_read_chapters_are_given_the_run():
-    given = {path.stem for path in book.chapters(book.ROOT) if book.this_run(path, book.ROOT)}
+def names(paths):
+    return [path.stem for path in paths]
+
+
+def test_pages_have_their_kinds_and_numbers(whole):
+    kinds = {path.stem: (book.kind(path), book.number(path)) for path in book.pages(whole)}
+    assert kinds == {
+        "01-first": ("lesson", "01"),
+        "02-second": ("not-moved", "02"),
+        "02b-second": ("not-moved", "02b"),
+        "06-ledger": ("reference", "06"),
+        "01b-second": ("evidence", "01b"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "page", "chapter"),
+    [
+        ("01", "01-first", ["01-first", "01b-second"]),
+        ("01b", "01b-second", ["01b-second"]),
+        ("02", "02-second", ["02-second", "02b-second"]),
+        ("02b-second", "02b-second", ["02b-second"]),
+    ],
+)
+def test_a_name_means_a_page_and_two_digits_a_chapter(whole, name, page, chapter):
+    assert book.page(whole, name).stem == page
+    assert names(book.chapter(whole, name)) == chapter
+
+
+def test_a_run_of_the_book_runs_lessons_and_what_reads_them(whole):
+    done = book.execute(whole)
+    assert names(done) == ["01-first", "06-ledger"]
+    [output] = nbformat.read(done[-1], as_version=4).cells[-1].outputs
+    assert output.text == f"{[str(whole / '_build' / 'executed')]}\n"
+
+
+def test_a_run_of_the_evidence_runs_what_lessons_rest_on(whole):
+    done = book.execute(whole, evidence=True)
+    assert names(done) == ["02-second", "02b-second", "01b-second", "06-ledger"]
+    assert (whole / "_build" / "executed" / "evidence" / "01b-second.ipynb").is_file()
+    assert names(book.execute(whole, "01", evidence=True)) == ["01b-second"]
+
+
+def test_one_page_runs_alone_with_its_parameters(whole):
+    assert names(book.execute(whole, "01b", "-p seed 2")) == ["01b-second"]
+    assert names(book.execute(whole, "06")) == ["06-ledger"]
+    [output] = nbformat.read(book.execute(whole, "06")[0], as_version=4).cells[-1].outputs
+    assert output.text == "['']\n"  # by itself it reads what is stored
+
+
+def test_of_the_real_pages_those_that_read_others_are_given_the_run():
+    given = {path.stem for path in book.pages(book.ROOT) if book.this_run(path, book.ROOT)}
     assert given == {"06-ledger", "06b-errata", "06d-practice"}
+    assert all(book.kind(book.page(book.ROOT, name)) == book.REFERENCE for name in given)
 
 
 def test_execute_leaves_nothing_when_a_chapter_fails(chapter, tmp_path):
     chapter("raise ValueError('on purpose')")
     with pytest.raises(book.BookError, match="01-tiny.ipynb did not run to its end"):
         book.execute(tmp_path)
-    assert [path.name for path in (tmp_path / "_build").rglob("*")] == ["executed"]
+    assert [path.name for path in (tmp_path / "_build").rglob("*")] == ["executed", "evidence"]
 
 
 def test_a_page_that_fails_among_others_is_named_and_the_rest_do_not_begin(chapter, tmp_path):
@@ -76,18 +136,18 @@ def test_a_page_that_fails_among_others_is_named_and_the_rest_do_not_begin(chapt
         )
     with pytest.raises(book.BookError, match="01-tiny.ipynb did not run to its end"):
         book.execute(tmp_path)
-    assert len(list((tmp_path / "_build" / "executed").iterdir())) < 7
+    assert len(list((tmp_path / "_build" / "executed").glob("*.ipynb"))) < 7
 
 
 def test_an_unknown_chapter_is_answered_with_the_known_ones(chapter, tmp_path):
     chapter("")
-    with pytest.raises(book.BookError, match="no chapter starts with '07'; chapters are: 01-tiny"):
+    with pytest.raises(book.BookError, match="no page is called '07'; pages are: 01-tiny"):
         book.execute(tmp_path, "07")
 
 
 def test_parameters_need_a_chapter(chapter, tmp_path):
     chapter("")
-    with pytest.raises(book.BookError, match="belong to one chapter"):
+    with pytest.raises(book.BookError, match="belong to one page"):
         book.execute(tmp_path, params="-p seed 7")
 
 

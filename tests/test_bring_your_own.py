@@ -30,7 +30,7 @@ def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch,
 @pytest.mark.parametrize("text", blocks("toml")[1:])
 def test_every_other_manifest_of_the_page_is_valid(tmp_path, text):
     (tmp_path / "suite.toml").write_text(text)
-    assert manifest.read(tmp_path / "suite.toml", suites.DATA)["tasks"]
+    assert manifest.read_manifest(tmp_path / "suite.toml", suites.DATA)["tasks"]
 
 
 def test_the_page_names_every_field_and_no_other():

@@ -119,7 +119,7 @@ def test_one_step_follows_the_gradient_of_finite_differences(suite, loss):
         stats.Free(2),
         inputs_of(suite),
         teacher,
-        distil.Plan(loss, steps=1, batch=99, rate=1e-3),
+        distil.Training(loss, steps=1, batch=99, rate=1e-3),
         labels=labels_of(suite),
         progress=False,
     )
@@ -154,7 +154,7 @@ def test_training_lowers_the_loss_and_moves_the_learner_alone(suite, make):
         learner,
         inputs_of(suite),
         teacher,
-        distil.Plan("soft", 30, 99, 3e-2),
+        distil.Training("soft", 30, 99, 3e-2),
         watch=10,
         progress=False,
     )
@@ -167,7 +167,10 @@ def test_training_lowers_the_loss_and_moves_the_learner_alone(suite, make):
 
 
 def test_the_seed_decides_the_batches(suite):
-    teacher, plan = distil.teach(suite, inputs_of(suite)), distil.Plan(steps=5, batch=3, rate=1e-2)
+    teacher, plan = (
+        distil.teach(suite, inputs_of(suite)),
+        distil.Training(steps=5, batch=3, rate=1e-2),
+    )
     runs = [
         distil.train(
             suite, stats.Free(2), inputs_of(suite), teacher, plan, seed=seed, progress=False
@@ -188,7 +191,7 @@ def test_the_rate_falls_on_schedule(suite):
         stats.Free(2),
         inputs_of(suite),
         teacher,
-        distil.Plan("labels", 2, 99, 1e-3, drop=0.5),
+        distil.Training("labels", 2, 99, 1e-3, drop=0.5),
         labels=labels_of(suite),
         watch=1,
         progress=False,
@@ -199,7 +202,7 @@ def test_the_rate_falls_on_schedule(suite):
 
 def test_heads_are_trained_only_when_asked(suite):
     teacher = distil.teach(suite, inputs_of(suite))
-    plan = distil.Plan("labels", 20, 99, 1e-2)
+    plan = distil.Training("labels", 20, 99, 1e-2)
     with_heads = distil.train(
         suite,
         stats.Free(2),
@@ -239,13 +242,13 @@ def test_one_pass_gives_the_logits_of_every_task(suite):
 )
 def test_plans_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        distil.Plan(**settings)
+        distil.Training(**settings)
 
 
 def test_bad_training_is_refused_before_it_starts(suite):
     teacher = distil.teach(suite, inputs_of(suite))
     with pytest.raises(ValueError, match="needs labels"):
-        distil.train(suite, stats.Free(2), inputs_of(suite), teacher, distil.Plan("labels"))
+        distil.train(suite, stats.Free(2), inputs_of(suite), teacher, distil.Training("labels"))
     with pytest.raises(ValueError, match="pets has no unlabelled inputs"):
         distil.train(suite, stats.Free(2), inputs_of(suite) | {"pets": []}, teacher)
     wrong = replace(
@@ -269,7 +272,7 @@ def test_coefficients_that_diverge_stop_the_training(suite):
             stats.Free(2),
             inputs_of(suite),
             teacher,
-            distil.Plan(rate=1e30, steps=5),
+            distil.Training(rate=1e30, steps=5),
             progress=False,
         )
 

@@ -271,7 +271,7 @@ def many(folder, count, splits=("train", "test")):
 @pytest.mark.parametrize("count, cut", [(3000, (500, 256)), (40, (8, 8)), (4, (0, 0))])
 def test_what_is_missing_of_val_and_unlabelled_is_cut_from_train(tmp_path, count, cut):
     many(tmp_path, count)
-    first, again = (data.read(str(tmp_path / "moods.csv"), CLASSES, {}) for _ in range(2))
+    first, again = (data.read_splits(str(tmp_path / "moods.csv"), CLASSES, {}) for _ in range(2))
     assert {split: len(inputs) for split, (inputs, _) in first.items()} == {
         "train": count - sum(cut),
         "val": cut[0],
@@ -287,7 +287,7 @@ def test_what_is_missing_of_val_and_unlabelled_is_cut_from_train(tmp_path, count
 
 def test_only_what_is_missing_is_cut_from_train(tmp_path):
     many(tmp_path, 40, ("train", "val", "test"))
-    splits = data.read(str(tmp_path / "moods.csv"), CLASSES, {})
+    splits = data.read_splits(str(tmp_path / "moods.csv"), CLASSES, {})
     assert {split: len(inputs) for split, (inputs, _) in splits.items()} == {
         "train": 32,
         "val": 40,
@@ -298,7 +298,7 @@ def test_only_what_is_missing_is_cut_from_train(tmp_path):
 
 def test_without_train_nothing_is_cut(tmp_path):
     many(tmp_path, 4, ("test",))
-    assert list(data.read(str(tmp_path / "moods.csv"), CLASSES, {})) == ["test"]
+    assert list(data.read_splits(str(tmp_path / "moods.csv"), CLASSES, {})) == ["test"]
 
 
 def test_images_are_cut_from_train_with_their_labels(tmp_path):
@@ -311,7 +311,7 @@ def test_images_are_cut_from_train_with_their_labels(tmp_path):
         test_inputs=inputs,
         test_labels=labels,
     )
-    splits = data.read(str(tmp_path / "all.npz"), CLASSES, {})
+    splits = data.read_splits(str(tmp_path / "all.npz"), CLASSES, {})
     assert [len(splits[split][0]) for split in ("train", "val", "unlabelled")] == [18, 6, 6]
     assert (
         len(
@@ -1325,5 +1325,5 @@ def test_an_id_without_hub_is_refused_with_how_to_write_it(tmp_path, texts):
 
 def test_bundled_manifests_on_the_hub_are_valid():
     for name in ("clip-vit-b-32", "clip-vit-l-14", "t5-base", "bert-base"):
-        content = manifest.read(suites.DATA / name / "suite.toml", suites.DATA)
+        content = manifest.read_manifest(suites.DATA / name / "suite.toml", suites.DATA)
         assert content["name"] == name and len(content["tasks"]) in (5, 7, 8)

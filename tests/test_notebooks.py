@@ -6,8 +6,10 @@ import nbformat
 import pytest
 import yaml
 
+import book
+
 ROOT = Path(__file__).parents[1]
-PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PATHS = book.pages(ROOT)
 
 
 @pytest.fixture(scope="module", params=PATHS, ids=lambda path: path.stem)
@@ -30,9 +32,8 @@ def test_the_contents_list_every_chapter():
     files = [
         page["file"] for chapter in chapters for page in (chapter, *chapter.get("sections", []))
     ]
-    assert [f for f in files if f.startswith("notebooks/")] == [
-        f"notebooks/{path.stem}" for path in PATHS
-    ]
+    notebooks = [ROOT / f"{file}.ipynb" for file in files if file.startswith("notebooks/")]
+    assert notebooks == PATHS
 
 
 def test_the_notebook_is_valid(notebook):

@@ -48,10 +48,10 @@ def test_a_rank_that_the_layer_does_not_allow_is_refused(rank):
 
 def test_convolutions_are_flattened_by_output_channel():
     kernel = noise(0, 4, 3, 2, 2)
-    assert stats.matrix(kernel).shape == (4, 12)
-    torch.testing.assert_close(stats.matrix(kernel)[2], kernel[2].flatten())
-    assert stats.matrix(noise(0, 5)).shape == (1, 5)
-    assert stats.matrix(torch.tensor(3.0)).shape == (1, 1)
+    assert stats.as_matrix(kernel).shape == (4, 12)
+    torch.testing.assert_close(stats.as_matrix(kernel)[2], kernel[2].flatten())
+    assert stats.as_matrix(noise(0, 5)).shape == (1, 5)
+    assert stats.as_matrix(torch.tensor(3.0)).shape == (1, 1)
 
 
 @given(st.integers(0, 500), st.sampled_from([(7,), (), (3, 4), (4, 3, 2, 2)]), st.integers(0, 5))
@@ -65,7 +65,7 @@ def test_the_statistics_of_a_layer(seed, shape, rank):
     np.testing.assert_allclose(
         found[:3], [mean, variance, math.sqrt(sum(v * v for v in values))], atol=1e-12
     )
-    there = min(rank, *stats.matrix(weight).shape)
+    there = min(rank, *stats.as_matrix(weight).shape)
     assert (found[3 : 3 + there] > 0).all()
     assert not found[3 + there :].any()
 

@@ -51,7 +51,7 @@ def spec(
 
 
 def merged(folder, *args, **kwargs):
-    stream.run(stream.read(spec(folder, *args, **kwargs)), folder / "out")
+    stream.run(stream.read_spec(spec(folder, *args, **kwargs)), folder / "out")
     return states.load(folder / "out")
 
 
@@ -147,7 +147,7 @@ def test_shards_have_an_index_and_the_sizes_that_were_asked_for(tmp_path):
             tmp_path / name / "model.safetensors",
         )
     path = spec(tmp_path, "average", "", 'shard = "0.25 MB"', 2, "")
-    stream.run(stream.read(path), tmp_path / "out")
+    stream.run(stream.read_spec(path), tmp_path / "out")
     files = sorted((tmp_path / "out").glob("*.safetensors"))
     assert [file.name for file in files] == [
         f"model-0000{i}-of-00004.safetensors" for i in (1, 2, 3, 4)
@@ -171,7 +171,7 @@ def test_transformers_loads_what_was_written(tmp_path):
     for i, name in enumerate(["base", "expert0", "expert1"]):
         tiny.clip(tmp_path / name, seed=i)
     stream.run(
-        stream.read(spec(tmp_path, "task_arithmetic", "scale = 0.5", 'shard = "0.01 MB"', 2)),
+        stream.read_spec(spec(tmp_path, "task_arithmetic", "scale = 0.5", 'shard = "0.01 MB"', 2)),
         tmp_path / "out",
     )
     loaded = CLIPModel.from_pretrained(tmp_path / "out").state_dict()
@@ -189,7 +189,7 @@ def test_models_in_every_kind_of_file_are_merged(tmp_path):
         'rule = "task_arithmetic"\nbase = "base.bin"\nexperts = ["expert0.ckpt", "expert1.pth"]\n'
         "[settings]\nscale = 0.5"
     )
-    stream.run(stream.read(tmp_path / "spec.toml"), tmp_path / "out")
+    stream.run(stream.read_spec(tmp_path / "spec.toml"), tmp_path / "out")
     same(
         load_file(tmp_path / "out" / "model.safetensors"),
         merge.task_arithmetic(BASE, EXPERTS[:2], 0.5),
@@ -209,8 +209,8 @@ def test_half_precision_stays_and_mixed_precision_is_refused_unless_asked_for(tm
     assert found["n"].dtype == dtype
     same(found, merge.task_arithmetic(model(0, dtype), [model(1, dtype)], 0.5))
     with pytest.raises(ValueError, match=f"n: expert1 is torch.float32, base is {dtype}"):
-        stream.read(spec(tmp_path, count=2))
-    stream.run(stream.read(spec(tmp_path, top="mixed = true", count=2)), tmp_path / "mixed")
+        stream.read_spec(spec(tmp_path, count=2))
+    stream.run(stream.read_spec(spec(tmp_path, top="mixed = true", count=2)), tmp_path / "mixed")
     wide = [
         {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
         for state in (model(0, dtype), model(1, dtype), model(2))
@@ -256,24 +256,24 @@ def test_what_no_expert_has_stays_as_in_the_base_and_counts_for_nothing(tmp_path
         "mask": torch.full((3,), float("-inf")),
     }
     save_file(BASE | rest, tmp_path / "base" / "model.safetensors")
-    job = stream.read(path)
+    job = stream.read_spec(path)
     assert "kept     3 tensors of the base that no expert has" in job.report()
     stream.run(job, tmp_path / "out")
     same(states.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7) | rest)
     lacking = {name: value for name, value in EXPERTS[1].items() if name != "n"}
     save_file(lacking, tmp_path / "expert1" / "model.safetensors")
     with pytest.raises(ValueError, match="expert1 lacks n"):
-        stream.read(path)
+        stream.read_spec(path)
     save_file(EXPERTS[1] | {"more": torch.zeros(1)}, tmp_path / "expert1" / "model.safetensors")
     with pytest.raises(ValueError, match="expert1 has an extra more"):
-        stream.read(path)
+        stream.read_spec(path)
 
 
 def test_a_name_that_the_base_ties_to_a_merged_tensor_is_left_out_as_the_experts_do(tmp_path):
     path = spec(tmp_path, "task_arithmetic", "scale = 0.5", "partial = true")
     torch.save(BASE | {"head": BASE["n"]}, tmp_path / "base.bin")
     path.write_text(path.read_text().replace('"base"', '"base.bin"'))
-    stream.run(stream.read(path), tmp_path / "out")
+    stream.run(stream.read_spec(path), tmp_path / "out")
     same(states.load(tmp_path / "out"), merge.task_arithmetic(BASE, EXPERTS, 0.5))
 
 
@@ -282,13 +282,13 @@ def test_paths_are_relative_to_the_spec_and_not_to_the_folder_one_is_in(tmp_path
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert "expert2" in stream.read(path).report()
+    assert "expert2" in stream.read_spec(path).report()
     (tmp_path / "expert2").rename(elsewhere / "expert2")
     with pytest.raises(
         FileNotFoundError,
         match=f"there is no {tmp_path / 'expert2'}; a model on the Hub is written hub:owner/name",
     ):
-        stream.read(path)
+        stream.read_spec(path)
 
 
 # What is refused, before anything is written
@@ -376,7 +376,7 @@ BAD = {
 def test_a_bad_spec_is_refused_with_what_is_allowed(tmp_path, make, message):
     make(tmp_path)
     with pytest.raises(ValueError, match=message):
-        stream.read(tmp_path / "spec.toml")
+        stream.read_spec(tmp_path / "spec.toml")
 
 
 def test_models_that_do_not_fit_are_named_as_the_spec_names_them(tmp_path):
@@ -387,7 +387,7 @@ def test_models_that_do_not_fit_are_named_as_the_spec_names_them(tmp_path):
     with pytest.raises(
         ValueError, match=r"expert2 lacks a.bias\n  n: expert2 has shape \(3,\), base has \(7, 2\)"
     ):
-        stream.read(path)
+        stream.read_spec(path)
 
 
 def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
@@ -396,14 +396,14 @@ def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
         FileNotFoundError,
         match="there is no .*rates.safetensors; a model on the Hub is written hub:owner/name",
     ):
-        stream.read(path)
+        stream.read_spec(path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path.write_text('rule = "average"\nexperts = ["hub:some/model"]')
     with pytest.raises(
         FileNotFoundError,
         match="some/model is not a local folder, and the Hugging Face Hub gave no copy",
     ):
-        stream.read(path)
+        stream.read_spec(path)
 
 
 def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
@@ -414,7 +414,7 @@ def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
     with pytest.raises(
         ValueError, match="spec.toml, line 4: keep is 1.5; allowed: above 0, at most 1"
     ):
-        stream.read(tmp_path / "spec.toml")
+        stream.read_spec(tmp_path / "spec.toml")
 
 
 def test_a_type_that_no_file_of_ours_can_hold_is_named(tmp_path):
@@ -449,7 +449,7 @@ def left(folder):
 def test_what_exists_is_left_alone_and_no_folder_is_made_for_the_folder(
     tmp_path, name, made, message
 ):
-    job = stream.read(spec(tmp_path))
+    job = stream.read_spec(spec(tmp_path))
     (tmp_path / made).mkdir()
     (tmp_path / made / "mine").touch()
     with pytest.raises(OSError, match=message):
@@ -468,19 +468,19 @@ def test_values_that_are_no_numbers_are_named_and_nothing_is_left(tmp_path):
         tmp_path / "expert2" / "model.safetensors",
     )
     with pytest.raises(ValueError, match="n: expert 2 holds NaN or infinity"):
-        stream.run(stream.read(path), tmp_path / "out")
+        stream.run(stream.read_spec(path), tmp_path / "out")
     assert not left(tmp_path)
 
 
 def test_a_merge_that_overflows_half_precision_is_refused(tmp_path):
     path = spec(tmp_path, "task_arithmetic", "scale = 1000000")
     with pytest.raises(ValueError, match="half: merged values do not fit torch.float16"):
-        stream.run(stream.read(path), tmp_path / "out")
+        stream.run(stream.read_spec(path), tmp_path / "out")
     assert not left(tmp_path)
 
 
 def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
-    job = stream.read(spec(tmp_path))
+    job = stream.read_spec(spec(tmp_path))
 
     def interrupted(file):
         assert (tmp_path / "out.part" / "model.safetensors").is_file()
@@ -535,7 +535,7 @@ def anonymous():
     lines = open("/proc/self/status")
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
 
-job = stream.read(sys.argv[1])
+job = stream.read_spec(sys.argv[1])
 before, peak, done = anonymous(), [0], threading.Event()
 
 def watch():

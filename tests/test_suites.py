@@ -138,7 +138,7 @@ def test_the_bundle_stays_below_its_limit():
 
 @pytest.mark.parametrize("name", suites.available())
 def test_every_bundled_manifest_is_valid(name):
-    spec = manifest.read(suites.DATA / name / "suite.toml", suites.DATA)
+    spec = manifest.read_manifest(suites.DATA / name / "suite.toml", suites.DATA)
     assert spec["name"] == name and spec["title"]
     local = {path.name for path in (suites.DATA / name).iterdir()} - {"suite.toml", "LICENSES.txt"}
     assert local == set(spec.get("sha256", {})), "every bundled file has its hash"
@@ -146,7 +146,7 @@ def test_every_bundled_manifest_is_valid(name):
 
 def test_the_large_clip_suite_has_the_tasks_of_the_small_one():
     small, large = (
-        manifest.read(suites.DATA / f"clip-vit-{n}" / "suite.toml", suites.DATA)
+        manifest.read_manifest(suites.DATA / f"clip-vit-{n}" / "suite.toml", suites.DATA)
         for n in ("b-32", "l-14")
     )
     assert list(small["tasks"]) == list(large["tasks"])

@@ -25,40 +25,74 @@ class BookError(Exception):
     """A problem the caller can solve; its message is all they need to see."""
 
 
-# ------------------------------------------------------------------------------------- chapters
+# ---------------------------------------------------------------------------------------- pages
+
+EVIDENCE = "evidence"  # pages that run experiments, in a folder of their own
+NOT_MOVED = "not-moved"  # chapters that are lesson and evidence in one, until they move
+LESSON, REFERENCE = "lesson", "reference"
 
 
-def chapters(root: Path, prefix: str = "") -> list[Path]:
-    """The chapter notebooks in reading order, or those whose name starts with `prefix`."""
-    found = sorted((root / "notebooks").glob("*.ipynb"))
-    chosen = [path for path in found if path.name.startswith(prefix)]
-    if not chosen:
-        names = ", ".join(path.stem for path in found) or "none"
-        raise BookError(f"no chapter starts with '{prefix}'; chapters are: {names}")
-    return chosen
+def pages(root: Path) -> list[Path]:
+    """All notebooks, in reading order, evidence last."""
+    folder = root / "notebooks"
+    return [*sorted(folder.glob("*.ipynb")), *sorted((folder / EVIDENCE).glob("*.ipynb"))]
 
 
-def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
-    """Run chapters with papermill into `_build/executed/`, two at a time; the folder then holds this run and no other."""
-    if params and not prefix:
-        raise BookError(
-            f"parameters ({params}) belong to one chapter: name it, for example CHAPTER=01"
-        )
-    chosen = chapters(root, prefix)
-    folder, unfinished = (root / "_build" / name for name in ("executed", "unfinished"))
+def kind(path: Path) -> str:
+    """`evidence` for a page in that folder, else the kind that the title cell's tags name."""
+    if path.parent.name == EVIDENCE:
+        return EVIDENCE
+    first = nbformat.read(path, as_version=nbformat.NO_CONVERT).cells[0]
+    return next((k for k in (LESSON, REFERENCE, NOT_MOVED) if k in _tags(first)), NOT_MOVED)
+
+
+def number(path: Path) -> str:
+    """A page's number, such as `01` or `01b`: its name up to the first hyphen."""
+    return path.stem.split("-")[0]
+
+
+def page(root: Path, name: str) -> Path:
+    """The page of that number or name; raises `BookError` that lists them."""
+    found = [path for path in pages(root) if name in (number(path), path.stem)]
+    if not found:
+        names = ", ".join(path.stem for path in pages(root)) or "none"
+        raise BookError(f"no page is called '{name}'; pages are: {names}")
+    return found[0]
+
+
+def chapter(root: Path, name: str) -> list[Path]:
+    """All pages of a chapter for a number of two digits, else the one page of that name."""
+    found = [path for path in pages(root) if number(path)[:2] == name]
+    return found or [page(root, name)]
+
+
+def execute(root: Path, name: str = "", params: str = "", evidence: bool = False) -> list[Path]:
+    """Run pages with papermill into `_build/executed/`, two at a time.
+
+    One page by its name, with papermill options; or all lessons; or, with `evidence`, all evidence
+    or that of a chapter. The folder then holds this run and no other.
+    """
+    if params and (not name or evidence):
+        raise BookError(f"parameters ({params}) belong to one page: name it, as in CHAPTER=01b")
+    if evidence:
+        chosen = [p for p in (chapter(root, name) if name else pages(root)) if _long(p)]
+        readers = [p for p in pages(root) if kind(p) == REFERENCE and not name]
+    else:
+        chosen = [page(root, name)] if name else [p for p in pages(root) if kind(p) == LESSON]
+        readers = [p for p in pages(root) if kind(p) == REFERENCE and not name]
+    folder, unfinished = (root / "_build" / part for part in ("executed", "unfinished"))
     for place in (folder, unfinished):
         shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-    options = {path: params if prefix else this_run(path, folder) for path in chosen}
-    # In a run of all, pages that read the run come after the pages that they read.
-    readers = [path for path in chosen if options[path] and not prefix]
-    pool, alone = ThreadPoolExecutor(2), len(chosen) == 1
+        (place / EVIDENCE).mkdir(parents=True)
+    options = {p: params for p in chosen} | {p: this_run(p, folder) for p in readers}
+    pool, alone = ThreadPoolExecutor(2), len(options) == 1
     try:
-        with tqdm(total=len(chosen), desc="pages", unit="page", disable=alone) as bar:
-            for pages in ([path for path in chosen if path not in readers], readers):
+        with tqdm(total=len(options), desc="pages", unit="page", disable=alone) as bar:
+            # Pages that read the run come after the pages that they read.
+            for part in (chosen, readers):
                 jobs = [
                     pool.submit(_execute_one, path, unfinished, folder, root, options[path], alone)
-                    for path in pages
+                    for path in part
                 ]
                 for job in as_completed(jobs):
                     job.result()
@@ -66,35 +100,32 @@ def execute(root: Path, prefix: str = "", params: str = "") -> list[Path]:
     finally:
         pool.shutdown(cancel_futures=True)
         shutil.rmtree(unfinished, ignore_errors=True)
-    return [folder / path.name for path in chosen]
+    return [folder / _place(path) for path in options]
+
+
+def _long(path):
+    return kind(path) in (EVIDENCE, NOT_MOVED)
+
+
+def _place(path):
+    """Where a page lies, seen from the lessons."""
+    return Path(EVIDENCE) / path.name if path.parent.name == EVIDENCE else Path(path.name)
 
 
 def this_run(path: Path, folder: Path) -> str:
-    """papermill options for a page that reads the other chapters: in a run of all, it reads those of this run."""
-    return (
-        f"-p executed {shlex.quote(str(folder))}"
-        if "executed" in inspect_notebook(str(path))
-        else ""
-    )
+    """papermill options for a page that reads other pages: it reads those of this run."""
+    reads = "executed" in inspect_notebook(str(path))
+    return f"-p executed {shlex.quote(str(folder))}" if reads else ""
 
 
 def _execute_one(
     source: Path, unfinished: Path, folder: Path, root: Path, params: str, alone: bool
 ) -> None:
     tqdm.write(f"Executing {source.relative_to(root)}")
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        source,
-        unfinished / source.name,
-        "--kernel",
-        "python3",
-        "--cwd",
-        source.parent,
-    ]
-    # Two bars would write over each other, so a page among others shows what it writes only if it
-    # fails.
+    target = unfinished / _place(source)
+    where = ["--kernel", "python3", "--cwd", source.parent]
+    command = [sys.executable, "-m", "papermill", source, target, *where]
+    # Two bars would write over each other: a page among others shows its output if it fails.
     quiet = {} if alone else {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     threads = {} if alone else {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // 2))}
     run = subprocess.run(
@@ -103,7 +134,7 @@ def _execute_one(
     if run.returncode:
         tqdm.write(run.stdout or "", file=sys.stderr)
         raise BookError(f"{source.name} did not run to its end: see the error above")
-    os.replace(unfinished / source.name, folder / source.name)
+    os.replace(target, folder / _place(source))
 
 
 # --------------------------------------------------------------------------------------- refresh
@@ -152,8 +183,8 @@ def refresh(path: Path) -> None:
 
 
 def cover(root: Path) -> None:
-    """Store the first figure of Chapter 1 as the README's picture."""
-    notebook = nbformat.read(chapters(root, "01")[0], as_version=4)
+    """Store the first figure of Chapter 1's lesson as the README's picture."""
+    notebook = nbformat.read(page(root, "01"), as_version=4)
     images = (
         output.data["image/png"]
         for cell in notebook.cells
@@ -200,8 +231,8 @@ def _stage(root: Path, executed: bool) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(root / name, site)
     if executed:
-        for path in (root / "_build" / "executed").glob("*.ipynb"):
-            shutil.copy2(path, site / "notebooks")
+        for path in (root / "_build" / "executed").rglob("*.ipynb"):
+            shutil.copy2(path, site / "notebooks" / _place(path))
     return site
 
 
@@ -288,28 +319,31 @@ def remote_loads(site: Path) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("execute", help="run chapters into _build/executed")
-    run.add_argument("--chapter", default="", help="the beginning of a chapter's name, such as 01")
+    run = commands.add_parser("execute", help="run lessons, or one page, into _build/executed")
+    run.add_argument("--chapter", default="", help="a page by its number, such as 01 or 01b")
     run.add_argument("--params", default="", help='papermill options, such as "-p seed 1"')
+    run.add_argument("--evidence", action="store_true", help="run evidence instead of lessons")
     build = commands.add_parser("html", help="build the site into _build/html")
     build.add_argument("--executed", action="store_true", help="show the copies in _build/executed")
-    store = commands.add_parser("refresh", help="re-execute chapters and store their outputs")
+    store = commands.add_parser("refresh", help="re-execute pages and store their outputs")
     store.add_argument(
-        "--chapter", default="", help="the beginning of a chapter's name, such as 01"
+        "--chapter", default="", help="a chapter, such as 01, or a page, such as 01b"
     )
     commands.add_parser("links", help="try every link (needs the network)")
     options = parser.parse_args(arguments)
     try:
         if options.command == "execute":
-            execute(ROOT, options.chapter, options.params)
+            execute(ROOT, options.chapter, options.params, options.evidence)
         elif options.command == "html":
             print(f"The book is at {html(ROOT, options.executed)}")
         elif options.command == "refresh":
-            for path in chapters(ROOT, options.chapter):
+            chosen = chapter(ROOT, options.chapter) if options.chapter else pages(ROOT)
+            # Lessons quote evidence, and reference pages quote both.
+            for path in sorted(chosen, key=lambda p: (not _long(p), kind(p) == REFERENCE)):
                 refresh(path)
-            from mergebook.ledger import write_verdicts
+            from mergebook import ledger
 
-            write_verdicts(chapters(ROOT), ROOT / "book" / "claims" / "verdicts.json")
+            ledger.write_verdicts(ledger.notebooks(), ROOT / "book" / "claims" / "verdicts.json")
             cover(ROOT)
         else:
             links(ROOT)

@@ -11,7 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
   search.setAttribute("aria-label", "Search all claims");
   form.append(search);
 
-  const selects = ["paper", "verdict", "kind"].map((name) => {
+  const selects = ["paper", "verdict", "kind", "strength", "speaker"].map((name) => {
     const select = document.createElement("select");
     select.setAttribute("aria-label", name);
     const values = [...new Set(rows.map((row) => row.dataset[name]))].filter(Boolean);
@@ -62,4 +62,10 @@ document.addEventListener("DOMContentLoaded", () => {
   });
   apply();
   go();
+});
+
+/* Verdicts of a lesson once stood on its page: an old link goes on to the card on the evidence page. */
+document.addEventListener("DOMContentLoaded", () => {
+  const moved = location.hash && document.getElementById(location.hash.slice(1));
+  if (moved?.dataset.evidence) location.replace(new URL(moved.dataset.evidence, location.href));
 });

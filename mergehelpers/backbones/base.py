@@ -209,6 +209,14 @@ class Backbone:
         mask = inputs.get("attention_mask")
         return mask.bool().to(h.device) if mask is not None and mask.shape == h.shape[:2] else None
 
+    def rows(self, inputs: Inputs, h: Tensor) -> Tensor:
+        """`h` (inputs, tokens, nodes) of all inputs with a row a token, padding left out.
+
+        The result is (real tokens, nodes).
+        """
+        mask = self.token_mask(inputs, h)
+        return h.flatten(0, -2) if mask is None else h[mask]
+
     @contextmanager
     def replaced(self, functions: Sequence[Callable[[Tensor], Tensor]]):
         """Within the block, the activation behind site l computes `functions[l](h)` instead."""

@@ -142,10 +142,28 @@ def load_suite(name: str) -> Suite:
         raise ValueError(
             f"suite is {name!r}; allowed: {', '.join(available())}, or a folder with a suite.toml"
         )
-    spec = manifest.read(path, DATA)
+    spec = manifest.read_manifest(path, DATA)
     for file, expected in spec.get("sha256", {}).items():
         check_hash(path.parent / file, expected)
     return _Loader(path, spec).suite()
+
+
+def require(suite: Suite, split: str = "unlabelled", inputs: int = 1, experts: int = 2) -> Suite:
+    """The suite, if every task has that many inputs in a split, and there are that many experts.
+
+    Raises `ValueError` that names the suite, the task and what is needed.
+    """
+    if len(suite.experts) < experts:
+        raise ValueError(
+            f"suite {suite.name} has {len(suite.experts)} experts; this needs {experts} or more"
+        )
+    for name, task in suite.tasks.items():
+        if (found := len(task.inputs.get(split, ()))) < inputs:
+            raise ValueError(
+                f"the task {name} of {suite.name} has {found or 'no'} {split} inputs;"
+                f" this needs {inputs} or more"
+            )
+    return suite
 
 
 class _Loader:
@@ -247,7 +265,7 @@ class _Loader:
                 )
             states.check_compatible([head], [f"the head of {name}"])
         hub = "hub:" if entry["data"].startswith("hub:") else ""
-        splits = data.read(hub + self.where(entry["data"]), classes, entry)
+        splits = data.read_splits(hub + self.where(entry["data"]), classes, entry)
         try:
             self.backbone.prepare(splits["test"][0][:1])
         except Exception as error:

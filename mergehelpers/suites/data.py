@@ -55,7 +55,9 @@ def take(inputs, indices: Sequence[int]):
     return [inputs[i] for i in indices]
 
 
-def read(source: str, classes: Sequence[str], spec: dict) -> dict[str, tuple[object, Tensor]]:
+def read_splits(
+    source: str, classes: Sequence[str], spec: dict
+) -> dict[str, tuple[object, Tensor]]:
     """`{split: (inputs, labels)}` of one task.
 
     `source` is a `.npz` (arrays `train_inputs`, `train_labels`, …), a `.csv` or `.csv.gz` (columns

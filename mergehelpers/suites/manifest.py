@@ -36,7 +36,7 @@ TASK = {
 }
 
 
-def read(path: Path, bundled: Path, seen: tuple[Path, ...] = ()) -> dict:
+def read_manifest(path: Path, bundled: Path, seen: tuple[Path, ...] = ()) -> dict:
     """The checked manifest. Raises `ValueError` that names the file and, where it can, the line.
 
     `extends` names another manifest (a path, or a suite in the folder `bundled`): what is not said
@@ -129,7 +129,7 @@ def _extended(content, path, bundled, document, seen):
             "",
             "extends",
         )
-    parent = _absolute(read(parent_path, bundled, seen), parent_path.parent.resolve())
+    parent = _absolute(read_manifest(parent_path, bundled, seen), parent_path.parent.resolve())
     out = parent | {key: value for key, value in content.items() if key != "extends"}
     groups = ("tasks", "out_of_domain", "sha256")
     own = {group: content[group] for group in groups if isinstance(content.get(group), dict)}

@@ -1,0 +1,149 @@
+"""A recheck must be able to object: stored rows of Chapter 1, garbled a little, and exchanged.
+
+The rows are those of the book. Nothing is computed here but the objections.
+"""
+
+import importlib
+import itertools
+import json
+import pkgutil
+
+import numpy as np
+import pytest
+import torch
+
+from mergebook import ch1, studies
+from mergebook.claims import book_folder
+from mergebook.experiments import Experiment
+
+NAMES = {
+    "bases",
+    "blocks of encoders",
+    "conflicts after pruning",
+    "ensemble against average",
+    "ensembles of starts",
+    "groups of experts",
+    "merged and ensembled outputs",
+    "pair kinds",
+    "pairs of experts",
+    "parts of the gap",
+    "parts of the task vector",
+    "scaling",
+    "share of the gap",
+}
+
+
+def experiments():
+    """All experiments of the chapter, by name."""
+    modules = [
+        importlib.import_module(f"{ch1.__name__}.{m.name}")
+        for m in pkgutil.iter_modules(ch1.__path__)
+    ]
+    found = {
+        id(x): x for module in modules for x in vars(module).values() if isinstance(x, Experiment)
+    }
+    return {experiment.name: experiment for experiment in found.values()}
+
+
+EXPERIMENTS = experiments()
+every_experiment = pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+
+
+def stored(experiment):
+    """`{label: rows}` of the book's file."""
+    path = book_folder("studies") / "ch1" / f"{experiment.file}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["rows"]
+
+
+def is_packed(value):
+    return isinstance(value, str) and value.split(":")[0].isdigit()
+
+
+def with_wrong(packed, share=0.02):
+    """Packed answers of which a share is turned: one in fifty."""
+    right = studies.unpack({"": packed})[""].copy()
+    turned = np.random.default_rng(0).permutation(len(right))[: round(share * len(right))]
+    right[turned] = ~right[turned]
+    return studies.pack({"": torch.from_numpy(right)})[""]
+
+
+# A share of 512 nodes or more: under 0.2, where 1 % is not one node, two are turned.
+LEAST = {"small": 4e-3}
+
+
+def garbled(value, least=0.0):
+    """The value changed a little: a number by 1 %, answers by one in fifty, a text by a letter."""
+    if is_packed(value):
+        return " ".join(with_wrong(packed) for packed in value.split())
+    if isinstance(value, str):
+        return value + "x"
+    if isinstance(value, int):
+        return value + 1
+    return value + max(abs(value) / 100, least) * (1 if value > 0 else -1) if value else 0.01
+
+
+def test_all_thirteen_experiments_of_the_chapter_have_stored_rows():
+    assert EXPERIMENTS.keys() == NAMES
+    missing = [
+        e.file
+        for e in EXPERIMENTS.values()
+        if not (book_folder("studies") / "ch1" / f"{e.file}.json").is_file()
+    ]
+    assert not missing
+
+
+@every_experiment
+def test_stored_rows_agree_with_themselves(name):
+    experiment = EXPERIMENTS[name]
+    for label, rows in stored(experiment).items():
+        assert experiment.objections(rows, json.loads(json.dumps(rows))) == [], label
+
+
+@every_experiment
+def test_each_field_of_each_row_garbled_meets_an_objection(name):
+    experiment, passed = EXPERIMENTS[name], []
+    for label, rows in stored(experiment).items():
+        for number, row in enumerate(rows):
+            for field, value in row.items():
+                other = garbled(value, LEAST.get(field.split(",")[0], 0))
+                assert other != value
+                found = experiment.objections([row], [row | {field: other}])
+                if [f"row 0, {field}:"] != [text[: text.index(":") + 1] for text in found]:
+                    passed.append(f"{label}, row {number}, {field}: {value} and {other}")
+    assert not passed, f"{len(passed)} garbled fields pass, such as {passed[0]}"
+
+
+@every_experiment
+def test_rows_of_another_treatment_meet_an_objection(name):
+    """Of every two keys, not only of neighbours, unless their results are the same."""
+    experiment, passed = EXPERIMENTS[name], []
+    rows = stored(experiment)
+    differ = [(a, b) for a, b in itertools.combinations(rows, 2) if rows[a] != rows[b]]
+    assert len(differ) >= len(rows) - 1
+    for one, other in differ:
+        if not experiment.objections(rows[one], rows[other]):
+            passed.append(f"{one} and {other}")
+    assert not passed, f"{len(passed)} pairs of keys pass, such as {passed[0]}"
+
+
+@every_experiment
+def test_a_row_too_few_and_a_field_too_many_meet_an_objection(name):
+    experiment = EXPERIMENTS[name]
+    rows = next(iter(stored(experiment).values()))
+    assert experiment.objections(rows, rows[1:])
+    assert experiment.objections([rows[0] | {"more": 1}, *rows[1:]], rows)
+    less = {field: value for field, value in rows[0].items() if field != next(iter(rows[0]))}
+    assert experiment.objections([less, *rows[1:]], rows)
+
+
+def test_what_garbling_does():
+    assert garbled("film") == "filmx" and garbled(3) == 4 and garbled(0.0) == 0.01
+    assert garbled(-2.0) == pytest.approx(-2.02)
+    right = torch.arange(100) < 60
+    before, after = (
+        studies.unpack({"": packed})[""]
+        for packed in (studies.pack({"": right})[""], garbled(studies.pack({"": right})[""]))
+    )
+    assert (before != after).sum() == 2
+    several = " ".join([studies.pack({"": right})[""]] * 2)
+    assert len(garbled(several).split()) == 2 and garbled(several) != several
