@@ -54,7 +54,10 @@ Sentence = str | list[str | Each]
 
 
 class Claim(BaseModel):
-    """One claim. The last five fields are templates: `{name:.1f}` takes a value of the outcome."""
+    """One claim. The last five fields are templates: `{name:.1f}` takes a value of the outcome.
+
+    `decides` says what would decide it, on a card that does not.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     id: str = Field(pattern="^[a-z0-9-]+$")
@@ -69,6 +72,7 @@ class Claim(BaseModel):
     suspect: str = ""
     headline: bool = False
     changed: str = ""
+    decides: str = "The same page with more worlds, pairs or inputs would narrow the intervals."
     measured: Sentence = ""
     expected: Sentence = ""
     tolerance: Sentence = ""

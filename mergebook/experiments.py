@@ -22,11 +22,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from mergebook.studies import unpack
+from mergebook.studies import unpack_answers
 from mergehelpers.suites import write_atomically
 
 MODES = ("stored", "full")
-PACKED = re.compile(r"(\d+):([0-9a-f]*)")  # answers, as `studies.pack` writes them
+PACKED = re.compile(r"(\d+):([0-9a-f]*)")  # answers, as `studies.pack_answers` writes them
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Tolerance:
     def accepts(self, a: Any, b: Any) -> bool:
         """Whether two values count as the same result."""
         if _is_packed(a) and _is_packed(b):
-            x, y = (unpack({"": text})[""] for text in (a, b))
+            x, y = (unpack_answers({"": text})[""] for text in (a, b))
             return a == b or len(x) == len(y) and bool(np.mean(x != y) <= self.absolute)
         if isinstance(a, list) and isinstance(b, list):
             if len(a) != len(b):
@@ -78,7 +78,7 @@ class Experiment:
 
     `key` is a frozen dataclass that names all that a row depends on: fingerprints of models,
     settings, seeds. `version` changes with the code that computes. `tolerance` has an entry for
-    every field. Values are numbers, texts, packed answers, or lists of numbers.
+    every field. Values are numbers, texts, packed answers, or lists of these.
     """
 
     name: str

@@ -125,6 +125,8 @@ def verdict(claim_id: str, outcome: Outcome) -> Verdict:
     stated = claims()[claim_id]
     text = {name: render(stated, name, outcome.values).strip() for name in SENTENCES}
     decided = OBSERVATION if stated.kind == OBSERVATION else outcome.verdict
+    if decided == UNDECIDED:
+        text["note"] = f"{text['note']} To decide it: {stated.decides}"
     if decided != CORRECTED:
         text["correction"] = ""
     elif not text["correction"]:

@@ -6,7 +6,6 @@ page.decide("mloss-gap-from-activations", table)
 page.close(gaps=table)
 """
 
-import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import transformers
@@ -80,23 +78,10 @@ class OpenSuite:
 
     @cached_property
     def mark(self) -> str:
-        """The suite's name and a fingerprint of its weights and data, which a row's key names.
-
-        Of inputs that are fetched one by one, only the number and the labels enter.
-        """
-        tasks = self.suite.tasks.values()
-        heads = {f"{task.name} head": task.head for task in tasks if task.head}
-        models = {"base": self.suite.base, **self.suite.experts, **heads}
-        digest = hashlib.sha256(studies.fingerprint(models).encode())
-        for task in tasks:
-            for split, inputs in task.inputs.items():
-                digest.update(f"{task.name}/{split}/{len(inputs)}".encode())
-                digest.update(task.labels[split].numpy().tobytes() if split in task.labels else b"")
-                if isinstance(inputs, np.ndarray):
-                    digest.update(inputs.tobytes())
-                elif isinstance(inputs, list):
-                    digest.update("\n".join(map(str, inputs)).encode())
-        return f"{self.name}-{digest.hexdigest()[:8]}"
+        """The suite's name and a fingerprint of its files, or of its weights: what a key names."""
+        if self.suite.files:
+            return f"{self.name}-{suites.digest(self.suite)}"
+        return f"{self.name}-{studies.fingerprint({'base': self.base, **self.experts})}"
 
     @cached_property
     def average(self) -> State:
@@ -126,11 +111,18 @@ class OpenSuite:
         """Which inputs of a split the model answers rightly, `{task: (inputs,) bool}`."""
         return evaluate.right(self.suite, state, split, tasks, limit, self.device)
 
-    @torch.no_grad()
+    def embeddings(self, state: State, task: str, split: str = "test", limit: int | None = None):
+        """Embeddings (inputs, width) of a task's inputs."""
+        return self.backbone.embed(state, self.suite.task(task).inputs[split][:limit])
+
+    def head_logits(self, task: str, embeddings: Tensor, state: State) -> Tensor:
+        """Class scores (inputs, classes) of a task's head, on the CPU."""
+        with torch.no_grad():
+            return self.suite.logits(task, embeddings, state).cpu()
+
     def logits(self, state: State, task: str, split: str = "test", limit: int | None = None):
-        """Class scores (inputs, classes) on the CPU."""
-        embeddings = self.backbone.embed(state, self.suite.task(task).inputs[split][:limit])
-        return self.suite.logits(task, embeddings, state).cpu()
+        """Class scores (inputs, classes) of a model on a task, on the CPU."""
+        return self.head_logits(task, self.embeddings(state, task, split, limit), state)
 
     def labels(self, task: str, split: str = "test", limit: int | None = None) -> Tensor:
         """The labels of the inputs that `answers` and `logits` use."""

@@ -131,7 +131,7 @@ class Study:
             self.journal.unlink(missing_ok=True)
 
 
-def pack(answers: Mapping[str, Tensor]) -> dict[str, str]:
+def pack_answers(answers: Mapping[str, Tensor]) -> dict[str, str]:
     """Right or wrong for every input of a task, as hexadecimal text after the number of inputs."""
     return {
         task: f"{len(right)}:{np.packbits(right.cpu().numpy().astype(bool)).tobytes().hex()}"
@@ -139,8 +139,8 @@ def pack(answers: Mapping[str, Tensor]) -> dict[str, str]:
     }
 
 
-def unpack(packed: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The boolean arrays that `pack` was given."""
+def unpack_answers(packed: Mapping[str, str]) -> dict[str, np.ndarray]:
+    """The boolean arrays that `pack_answers` was given."""
     out = {}
     for task, text in packed.items():
         count, digits = text.split(":")
@@ -171,7 +171,7 @@ def difference(a, b) -> float:
             return max(abs(x - y) for x, y in zip(a, b)) / max(*map(abs, (*a, *b)), 1e-12)
         return max((difference(x, y) for x, y in zip(a, b)), default=0.0)
     if isinstance(a, str):
-        x, y = unpack({"": a})[""], unpack({"": b})[""]
+        x, y = unpack_answers({"": a})[""], unpack_answers({"": b})[""]
         return float((x != y).sum() / max(len(x), 1)) if len(x) == len(y) else float("inf")
     apart = abs(a - b) / max(abs(a), abs(b), 1e-12)
     return 0.0 if a == b or (a != a and b != b) else apart if math.isfinite(apart) else float("inf")

@@ -62,7 +62,7 @@ def test_a_page_runs_on_the_notebooks_of_a_folder(tmp_path, page, parameters, wr
         (
             "06-ledger",
             {"executed": "nowhere"},
-            "executed is 'nowhere'; allowed: .*a folder with a 01-expected-mloss.ipynb",
+            "executed is 'nowhere' .*; allowed: a folder with executed notebooks",
         ),
         ("06b-errata", {"papers": []}, r"papers is \[\]; allowed: a list of 1 or more"),
     ],

@@ -20,7 +20,7 @@ NAN, INF = math.nan, math.inf
 
 
 def packed(*right):
-    return studies.pack({"t": torch.tensor(right).bool()})["t"]
+    return studies.pack_answers({"t": torch.tensor(right).bool()})["t"]
 
 
 # ------------------------------------------------------------------------- when two values agree
@@ -51,6 +51,7 @@ AGREE = [
     (Tolerance(), packed(), packed()),
     (Tolerance(0.25), packed(1, 0, 1, 0), packed(1, 0, 1, 1)),
     (Tolerance(0.1), packed(*[1, 0] * 10), packed(*[1, 0] * 9, 0, 1)),
+    (Tolerance(0.5), [packed(1, 0), packed(1, 1, 0)], [packed(1, 1), packed(1, 0, 0)]),
 ]
 DIFFER = [
     (Tolerance(), 2, 3),
@@ -91,6 +92,10 @@ DIFFER = [
     (Tolerance(0.9), packed(1, 0), packed(1, 0, 0)),
     (Tolerance(0.9), packed(*[0] * 8), packed(*[0] * 9)),
     (Tolerance(0.9), packed(), packed(0)),
+    (Tolerance(0.4), [packed(1, 0, 1), packed(1, 0)], [packed(1, 0, 1), packed(1, 1)]),
+    (Tolerance(0.9), [packed(1, 0), packed(1)], [packed(1, 0)]),
+    (Tolerance(0.9), [packed(1, 0), packed(1)], [packed(1), packed(1, 0)]),
+    (Tolerance(0.9), packed(1, 0), [packed(1, 0)]),
     (Tolerance(0.9), packed(1, 0), "no answers"),
     (Tolerance(0.9), packed(1, 0), 2),
     # Texts that only look like answers: their counts do not go with their digits.
@@ -157,7 +162,7 @@ def compute(key, calls=None, **context):
     return {
         "score": rng.random(),
         "loss": rng.random() * 1e-3,
-        "answers": studies.pack({"": torch.tensor(rng.random(20) < 0.5)})[""],
+        "answers": studies.pack_answers({"": torch.tensor(rng.random(20) < 0.5)})[""],
         "curve": rng.random(3).tolist(),
         "name": f"ü {key.model}",
         "best": None,
@@ -441,9 +446,9 @@ def rewrite(folder, number, change):
 
 def flip(text, count=2):
     """Packed answers with the first few turned."""
-    answers = studies.unpack({"": text})[""]
+    answers = studies.unpack_answers({"": text})[""]
     answers[:count] ^= True
-    return studies.pack({"": torch.tensor(answers)})[""]
+    return studies.pack_answers({"": torch.tensor(answers)})[""]
 
 
 GARBLED = {

@@ -382,12 +382,13 @@ def book(tmp_path, monkeypatch):
 def test_an_outcome_becomes_a_verdict_with_the_sentences_of_its_claim(
     book, outcome, verdict, correction
 ):
-    book(plain={})
+    book(plain={"decides": "more rain."})
     found = ledger.verdict("plain", outcome)
-    texts = {"measured": "2.0", "expected": "above 0", "tolerance": "95 %", "note": "<b>"}
+    said = "<b> To decide it: more rain." if outcome.holds is None else "<b>"
+    texts = {"measured": "2.0", "expected": "above 0", "tolerance": "95 %", "note": said}
     stored = {"id": "plain", "chapter": 3, "verdict": verdict} | texts
     assert found.record() == stored | ({"correction": correction} if correction else {})
-    note = f"Corrected: {correction} <b>" if correction else "<b>"
+    note = f"Corrected: {correction} <b>" if correction else said
     shown = f"plain: {verdict.upper()} | measured 2.0 | expected above 0 (95 %) | {note}"
     assert found._repr_mimebundle_()["text/plain"] == repr(found) == shown
 

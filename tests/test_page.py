@@ -10,6 +10,7 @@ from types import ModuleType
 
 import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import tiny
@@ -23,7 +24,7 @@ from mergebook import page as pages
 from mergebook.claims import Outcome
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.page import DEVICE, SECOND_SUITE, STUDY, SUITE, OpenSuite, Page, RunFolder
-from mergehelpers import suites
+from mergehelpers import states, suites
 from mergehelpers.parameters import Int, Wrong, validate
 
 OPEN_SUITE = pages.open_suite
@@ -55,6 +56,7 @@ def book(tmp_path, monkeypatch):
     for module in (claims, pages):
         monkeypatch.setattr(module, "book_folder", lambda name: tmp_path / "book" / name)
     monkeypatch.setattr(claims, "DECIDERS", {})
+    monkeypatch.setitem(claims.PAPERS, 9, "A made-up paper")
     for name in ("mergebook.ch9", "mergebook.ch9.claims"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     claims.claims.cache_clear()
@@ -327,6 +329,7 @@ import pandas as pd
 from mergebook import claims
 from mergebook.page import Page
 claims.book_folder = lambda name: Path({book!r}) / name
+claims.PAPERS[9] = "A made-up paper"
 sys.modules |= {{name: ModuleType(name) for name in ("mergebook.ch9", "mergebook.ch9.claims")}}
 claims.claim("averages-win")(lambda table: claims.Outcome(bool(table.gap.min() > 0),
                                                          values={{"gap": table.gap.mean()}}))"""
@@ -443,29 +446,54 @@ def changed(state, amount=1.0):
     return state | {name: value}
 
 
-def test_the_mark_names_the_suite_and_changes_with_any_weight(suite, r):
-    assert r.mark == OpenSuite(suite).mark and re.fullmatch("tiny-[0-9a-f]{8}", r.mark)
-    birds = suite.tasks["birds"]
+def test_the_mark_of_a_suite_from_files_is_its_name_and_their_digest(suite, r, tmp_path):
+    assert re.fullmatch("tiny-[0-9a-f]{8}", r.mark)
+    assert r.mark == OpenSuite(suite).mark == f"tiny-{suites.digest(suite)}"
+    again = tmp_path / "again"
+    content = tiny.vit_suite(again)
+
+    def mark():
+        return OpenSuite(suites.load_suite(str(again)), "cpu").mark
+
+    marks = [mark()]
+    assert marks[0] == r.mark
+    for file in (again / "heads.safetensors", again / "birds.safetensors"):
+        states.save(changed(states.load(file), 1e-3), file)
+        marks.append(mark())
+    arrays = dict(np.load(again / "birds.npz"))
+    np.savez(again / "birds.npz", **arrays | {"test_inputs": 255 - arrays["test_inputs"]})
+    marks.append(mark())
+    tiny.write_manifest(again, content | {"name": "tiny2"})
+    marks.append(mark())
+    assert marks[-1].startswith("tiny2-") and len({each[-8:] for each in marks}) == 5
+
+
+@pytest.fixture(scope="module")
+def bare(suite):
+    """The suite as one that was made in memory: it came from no files."""
+    return dataclasses.replace(suite, files=())
+
+
+def test_the_mark_of_a_suite_without_files_changes_with_any_weight(bare):
+    mark = OpenSuite(bare, "cpu").mark
+    assert mark == OpenSuite(bare).mark and re.fullmatch("tiny-[0-9a-f]{8}", mark)
+    pets, birds = bare.experts.values()
     others = [
-        dataclasses.replace(suite, base=changed(suite.base)),
-        dataclasses.replace(suite, base=changed(suite.base, 1e-6)),
-        dataclasses.replace(
-            suite, experts=suite.experts | {"birds": changed(suite.experts["birds"])}
-        ),
-        dataclasses.replace(suite, experts={"pets": suite.experts["pets"]}),
-        dataclasses.replace(
-            suite,
-            tasks=suite.tasks | {"birds": dataclasses.replace(birds, head=changed(birds.head))},
-        ),
-        dataclasses.replace(suite, name="tiny2"),
+        dataclasses.replace(bare, base=changed(bare.base)),
+        dataclasses.replace(bare, base=changed(bare.base, 1e-6)),
+        dataclasses.replace(bare, experts={"pets": pets, "birds": changed(birds)}),
+        dataclasses.replace(bare, experts={"pets": birds, "birds": pets}),
+        dataclasses.replace(bare, experts={"pets": pets}),
+        dataclasses.replace(bare, name="tiny2"),
     ]
-    assert len({OpenSuite(other, "cpu").mark for other in others} | {r.mark}) == len(others) + 1
+    assert len({OpenSuite(other, "cpu").mark for other in others} | {mark}) == len(others) + 1
 
 
-def test_a_suite_whose_tasks_have_no_head_has_a_mark(suite, r):
+def test_a_suite_whose_tasks_have_no_head_has_a_mark(bare):
     """Where the model scores words, there is none."""
-    tasks = {name: dataclasses.replace(task, head=None) for name, task in suite.tasks.items()}
-    assert OpenSuite(dataclasses.replace(suite, tasks=tasks), "cpu").mark != r.mark
+    tasks = {name: dataclasses.replace(task, head=None) for name, task in bare.tasks.items()}
+    headless = OpenSuite(dataclasses.replace(bare, tasks=tasks), "cpu")
+    assert re.fullmatch("tiny-[0-9a-f]{8}", headless.mark)
 
 
 def test_the_average_is_that_of_all_experts(suite, r):
@@ -514,6 +542,53 @@ def test_answers_scores_and_labels_are_of_the_same_first_inputs(suite, r, split,
         whole = r.logits(r.average, name, split)
         torch.testing.assert_close(scores, whole[:kept])
     assert list(r.answers(r.base, tasks=["birds"], limit=2)) == ["birds"]
+
+
+@pytest.mark.parametrize(("split", "limit"), [("test", None), ("test", 3), ("val", 2)])
+def test_scores_are_a_tasks_head_on_embeddings_of_its_inputs(suite, r, split, limit):
+    for name, state in {"pets": r.experts["birds"], "birds": r.average}.items():
+        task = suite.tasks[name]
+        found = r.embeddings(state, name, split, limit)
+        inputs = r.backbone.prepare(task.inputs[split][:limit])
+        with torch.no_grad():
+            torch.testing.assert_close(found, r.backbone.encode(state, inputs))
+        assert len(found) == min(limit or 99, len(task.labels[split]))
+        directions = found / found.norm(dim=1, keepdim=True)
+        scores = directions @ task.head["weight"].T + task.head["bias"]
+        torch.testing.assert_close(r.head_logits(name, found, state), scores)
+        torch.testing.assert_close(r.logits(state, name, split, limit), scores)
+
+
+def test_scores_carry_no_gradient(r):
+    found = r.embeddings(r.base, "pets", limit=2)
+    assert not found.requires_grad
+    assert not r.head_logits("pets", found.clone().requires_grad_(), r.base).requires_grad
+    assert not r.logits(r.base, "pets", limit=2).requires_grad
+
+
+def test_where_the_model_scores_words_the_head_is_the_given_states(suite):
+    """The words' vectors are rows of the state; the classes choose them."""
+    words = {"cat": 0, "dog": 1}
+
+    class Words:
+        normalised = False
+
+        def word_head(self, state, classes):
+            rows = state["rows"][[words[name] for name in classes]]
+            return {"weight": rows, "bias": torch.zeros(len(rows))}
+
+        def embed(self, state, inputs):
+            return state["embedding"].expand(len(inputs), -1)
+
+    pets = dataclasses.replace(suite.tasks["pets"], head=None)
+    made = dataclasses.replace(suite, backbone=Words(), tasks={"pets": pets})
+    one, two = (
+        {"rows": torch.tensor(rows), "embedding": torch.tensor([[1.0, 2.0]])}
+        for rows in ([[1.0, 0.0], [0.0, 1.0]], [[3.0, 0.0], [0.0, 5.0]])
+    )
+    opened = OpenSuite(made, "cpu")
+    assert opened.logits(one, "pets", limit=2).tolist() == [[1, 2]] * 2
+    assert opened.head_logits("pets", torch.tensor([[2.0, 1.0]]), two).tolist() == [[6, 5]]
 
 
 def test_models_answer_differently(r):

@@ -167,23 +167,23 @@ def test_a_folder_in_the_way_is_an_error_that_leaves_nothing(tmp_path):
 
 @given(st.dictionaries(st.sampled_from("xyz"), st.lists(st.booleans(), max_size=40), max_size=3))
 def test_unpack_undoes_pack(answers):
-    packed = studies.pack(
+    packed = studies.pack_answers(
         {task: torch.tensor(right, dtype=torch.bool) for task, right in answers.items()}
     )
-    found = studies.unpack(json.loads(json.dumps(packed)))
+    found = studies.unpack_answers(json.loads(json.dumps(packed)))
     assert {task: right.tolist() for task, right in found.items()} == answers
     assert all(right.dtype == bool for right in found.values())
 
 
 def test_packed_answers_are_eight_to_a_byte():
-    packed = studies.pack(
+    packed = studies.pack_answers(
         {"t": torch.tensor([True, False, True, False, True, False, False, False, True])}
     )
     assert packed == {"t": "9:a880"}
 
 
 def answers(*right):
-    return studies.pack({"t": torch.tensor(right).bool()})["t"]
+    return studies.pack_answers({"t": torch.tensor(right).bool()})["t"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_number_that_became_nan_is_a_difference(a, b):
     assert studies.difference(b, b) == 0
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_no_answers_do_not_differ():
     assert studies.difference("0:", "0:") == 0
 

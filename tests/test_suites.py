@@ -1,15 +1,18 @@
 """The bundled suites as they are, and the checks on what they are loaded from."""
 
+import dataclasses
+import re
 import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
-from mergehelpers import evaluate, suites
-from mergehelpers.suites import manifest
+from mergehelpers import evaluate, states, suites
+from mergehelpers.suites import Suite, digest, load_suite, manifest
 
 TASKS = {
     "mini8": {
@@ -132,6 +135,17 @@ def test_loading_prints_nothing():
     assert out.stdout == out.stderr == ""
 
 
+def test_a_bundled_suite_names_each_of_its_files_once_and_its_manifest_first(mini8, text5):
+    for suite in (mini8, text5):
+        folder = suites.DATA / suite.name
+        assert suite.files[0] == folder / "suite.toml"
+        assert len(set(suite.files)) == len(suite.files)
+        beside = {path.name for path in folder.iterdir()} - {"LICENSES.txt"}
+        assert {path.name for path in suite.files if path.parent == folder} == beside
+    assert suites.minilm_folder() in text5.files  # which text5 starts from
+    assert digest(mini8) != digest(text5)
+
+
 def test_the_bundle_stays_below_its_limit():
     assert sum(path.stat().st_size for path in suites.DATA.rglob("*") if path.is_file()) <= 25e6
 
@@ -155,6 +169,141 @@ def test_the_large_clip_suite_has_the_tasks_of_the_small_one():
         assert (
             a["classes"] == b["classes"] and a["data"] == b["data"] and a["expert"] != b["expert"]
         )
+
+
+# ---------------------------------------------------------------- the digest of a suite's files
+
+
+@pytest.fixture
+def made(tmp_path):
+    """The folder of a tiny suite, and what its manifest says."""
+    return tmp_path / "made", tiny.vit_suite(tmp_path / "made")
+
+
+def test_the_digest_is_that_of_each_load_and_of_a_copy_elsewhere(made, tmp_path, monkeypatch):
+    folder, _ = made
+    first = digest(load_suite(str(folder)))
+    assert re.fullmatch("[0-9a-f]{8}", first)
+    elsewhere = tmp_path / "an" / "other place"
+    shutil.copytree(folder, elsewhere)
+    monkeypatch.chdir(elsewhere)
+    for name in (folder, folder / "suite.toml", elsewhere, ".", "suite.toml"):
+        assert digest(load_suite(str(name))) == first, name
+
+
+def test_what_no_manifest_names_is_not_in_the_digest(made):
+    folder, _ = made
+    first = digest(load_suite(str(folder)))
+    (folder / "notes.txt").write_text("none of it")
+    shutil.copy(folder / "pets.safetensors", folder / "spare.safetensors")
+    assert digest(load_suite(str(folder))) == first
+
+
+WEIGHTS = {"base": "ln_pre.bias", "pets": "ln_post.bias", "birds": "proj", "heads": "pets.bias"}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_digest_changes_with_the_last_bit_of_a_weight(made, name):
+    folder, _ = made
+    path = folder / f"{name}.safetensors"
+    before, size = digest(load_suite(str(folder))), path.stat().st_size
+    state = {key: value.clone() for key, value in states.load(path).items()}
+    first = state[WEIGHTS[name]].view(-1)[:1]
+    first.copy_(torch.nextafter(first, torch.tensor(9.0)))
+    states.save(state, path)
+    assert path.stat().st_size == size and digest(load_suite(str(folder))) != before
+
+
+@pytest.mark.parametrize("array", ["test_inputs", "val_labels"])
+def test_the_digest_changes_with_one_number_of_the_data(made, array):
+    folder, _ = made
+    path = folder / "birds.npz"
+    before, size = digest(load_suite(str(folder))), path.stat().st_size
+    arrays = dict(np.load(path))
+    arrays[array].flat[0] = (arrays[array].flat[0] + 1) % 3
+    np.savez(path, **arrays)
+    assert path.stat().st_size == size and digest(load_suite(str(folder))) != before
+
+
+def test_the_digest_changes_with_the_manifest(made):
+    folder, content = made
+    found = [digest(load_suite(str(folder)))]
+    renamed = content["tasks"]["pets"] | {"classes": ["cat", "hog"]}
+    for tasks in (
+        content["tasks"] | {"pets": renamed},
+        {"pets": content["tasks"]["pets"]},
+        dict(reversed(content["tasks"].items())),
+        content["tasks"] | {"pets": content["tasks"]["pets"] | {"expert": "birds.safetensors"}},
+    ):
+        tiny.write_manifest(folder, content | {"tasks": tasks})
+        found.append(digest(load_suite(str(folder))))
+    assert len(set(found)) == 5
+    tiny.write_manifest(folder, content)
+    assert digest(load_suite(str(folder))) == found[0]
+
+
+def test_the_digest_changes_with_the_name_of_a_file(made):
+    folder, _ = made
+    suite = load_suite(str(folder))
+    before = digest(suite)
+    (folder / "pets.npz").rename(folder / "dogs.npz")
+    files = [folder / "dogs.npz" if path.name == "pets.npz" else path for path in suite.files]
+    assert digest(dataclasses.replace(suite, files=tuple(files))) != before
+
+
+def test_the_order_of_the_files_is_not_in_the_digest(made):
+    suite = load_suite(str(made[0]))
+    turned = dataclasses.replace(suite, files=suite.files[::-1])
+    assert digest(turned) == digest(suite)
+    assert digest(dataclasses.replace(suite, files=suite.files[:-1])) != digest(suite)
+
+
+def test_a_suite_without_files_has_no_digest(made):
+    suite = dataclasses.replace(load_suite(str(made[0])), files=())
+    with pytest.raises(ValueError, match="the suite tiny was not loaded from files"):
+        digest(suite)
+
+
+def test_a_folder_of_weights_is_among_the_files_and_enters_by_content(tmp_path):
+    folder = tmp_path / "texts"
+    content = tiny.text_suite(folder)
+    lines = [f"{s},{m},a cat" for s in ("train", "val", "test") for m in ("sad", "glad")]
+    (folder / "moods.csv").write_text("\n".join(["split,label,text", *lines]) + "\n")
+    tiny.write_manifest(folder, content)
+    suite = load_suite(str(folder))
+    names = {"base", "expert", "moods.csv"}
+    assert suite.files[0] == folder / "suite.toml"
+    assert sorted(suite.files[1:]) == sorted(folder / name for name in names)
+    before = digest(suite)
+    path = folder / "expert" / "model.safetensors"
+    state = {key: value.clone() for key, value in states.load(path).items()}
+    state["classifier.bias"][0] += 1
+    states.save(state, path, {"format": "pt"})
+    assert digest(load_suite(str(folder))) != before
+
+
+def of_inputs(folder, **images):
+    """A suite of a manifest and a folder of images, each `name=content`."""
+    for name, content in images.items():
+        path = folder / "pictures" / "test" / "cat" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (folder / "suite.toml").write_text("name = 'pictures'\n")
+    return Suite("s", None, {}, {}, {}, files=(folder / "suite.toml", folder / "pictures"))
+
+
+def test_of_a_folder_of_inputs_names_and_sizes_enter_alone(tmp_path):
+    def found(place, **images):
+        (tmp_path / place).mkdir()
+        return digest(of_inputs(tmp_path / place, **images))
+
+    first = found("first", a=b"12", b=b"345")
+    assert found("again", b=b"345", a=b"12") == first
+    assert found("other content", a=b"21", b=b"543") == first
+    others = [found("size", a=b"12", b=b"3456"), found("name", a=b"12", c=b"345")]
+    others += [found("fewer", a=b"12"), found("more", a=b"12", b=b"345", c=b"")]
+    others += [found("exchanged", a=b"345", b=b"12")]
+    assert len({first, *others}) == 6
 
 
 # ---------------------------------------------------------------------------- files that are wrong

@@ -59,10 +59,10 @@ def echoes(epsilons: tuple[float, ...] = (0.3, 0.1, 0.03), k: float = 1.0) -> pd
     One input x, uniform on (-k, k). Two models have m = 1/ε² units with pre-activations x + ε and x
     - ε, and m more with x in both; the readout adds the first and subtracts the others. The merged
     network is zero everywhere. The ensemble is m times the gap of one unit. Columns: `epsilon`,
-    `units`, `over_k` (σ/k of a moved unit), `node` (mean M-Loss over units and inputs), `merged`
-    and `ensemble` (mean absolute outputs).
+    `units`, `over_k` (σ/k of a moved unit), `node` (mean M-Loss over units and inputs), `merged`,
+    `ensemble` and `apart` (mean absolute outputs, and their mean absolute difference).
     """
-    x = torch.linspace(-k, k, 20_001, dtype=torch.float64).unsqueeze(1)
+    x = torch.linspace(-k, k, 2_001, dtype=torch.float64).unsqueeze(1)
     rows = []
     for epsilon in epsilons:
         m = round(1 / epsilon**2)
@@ -85,9 +85,10 @@ def echoes(epsilons: tuple[float, ...] = (0.3, 0.1, 0.03), k: float = 1.0) -> pd
                 mloss.node_mloss(hidden, L.RELU).mean().item(),
                 merged.abs().mean().item(),
                 each.abs().mean().item(),
+                (merged - each).abs().mean().item(),
             )
         )
-    columns = ["epsilon", "units", "over_k", "node", "merged", "ensemble"]
+    columns = ["epsilon", "units", "over_k", "node", "merged", "ensemble", "apart"]
     return pd.DataFrame(rows, columns=columns)
 
 

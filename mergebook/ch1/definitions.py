@@ -68,7 +68,7 @@ def representations(r: OpenSuite, samples: int = 8) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["suite", "block", "different"])
 
 
-def correlated(
+def linearly_correlated(
     seed: int = 0, width: int = 16, node: int = 5
 ) -> tuple[pd.DataFrame, Tensor, Tensor]:
     """Definition 3.2: derivatives of a second-layer node, by automatic differentiation.

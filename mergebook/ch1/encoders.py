@@ -194,7 +194,7 @@ def merge_gap(r: OpenSuite, members: list[State], inputs: dict, straight: bool) 
 
 
 @torch.no_grad()
-def repaired(r: OpenSuite, members: list[State], inputs: dict) -> Tensor:
+def ensembled_activations(r: OpenSuite, members: list[State], inputs: dict) -> Tensor:
     """Embeddings of the average with every activation ensembled over the members' own layers.
 
     All members' layers read the merged network's input: only M-Loss on a *shared* input is
@@ -228,37 +228,32 @@ def shrunk(r: OpenSuite, t: float) -> list[State]:
     return [states.apply(r.base, states.task_vector(r.base, m), t) for m in r.experts.values()]
 
 
-def shares(key: Sample, sources: Mapping[str, str], device: str) -> list[dict]:
+@dataclass(frozen=True)
+class Step:
+    """The key of a gap: the models, inputs a task, and the share `t` of each expert's step."""
+
+    models: str
+    samples: int
+    t: float
+
+
+@torch.no_grad()
+def share_left(key: Step, sources: Mapping[str, str], device: str) -> dict:
     """Which share of the embedding's gap stays when no activation has any M-Loss."""
     r = opened(key, sources, device)
-    every, rows = r.unlabelled(key.samples), []
-    for t in (1.0, 0.1):
-        members = shrunk(r, t)
-        share, size, left = [], [], []
-        for start in range(0, len(every), 32):
-            inputs = r.backbone.prepare(every[start : start + 32])
-            full, straight = (merge_gap(r, members, inputs, s) for s in (False, True))
-            share += ((straight * full).sum(1) / full.square().sum(1)).tolist()
-            size += (straight.norm(dim=1) / full.norm(dim=1)).tolist()
-            merged = r.backbone.encode(merge.average(members), inputs)
-            target = merged - full
-            left += (
-                (repaired(r, members, inputs) - target).norm(dim=1) / full.norm(dim=1)
-            ).tolist()
-        low, high = spread_of_mean(share)
-        rows.append(
-            digits6(
-                {
-                    "t": t,
-                    "share": float(np.mean(share)),
-                    "share_low": low,
-                    "share_high": high,
-                    "size": float(np.mean(size)),
-                    "repaired": float(np.mean(left)),
-                }
-            )
-        )
-    return rows
+    members, every = shrunk(r, key.t), r.unlabelled(key.samples)
+    share, size, mended = [], [], []
+    for start in range(0, len(every), 32):
+        inputs = r.backbone.prepare(every[start : start + 32])
+        full, straight = (merge_gap(r, members, inputs, s) for s in (False, True))
+        target = r.backbone.encode(merge.average(members), inputs) - full
+        left = ensembled_activations(r, members, inputs) - target
+        share += ((straight * full).sum(1) / full.square().sum(1)).tolist()
+        size += (straight.norm(dim=1) / full.norm(dim=1)).tolist()
+        mended += (left.norm(dim=1) / full.norm(dim=1)).tolist()
+    low, high = spread_of_mean(share)
+    row = {"share": float(np.mean(share)), "share_low": low, "share_high": high}
+    return digits6(row | {"size": float(np.mean(size)), "repaired": float(np.mean(mended))})
 
 
 def spread_of_mean(values: list[float]) -> tuple[float, float]:
@@ -272,10 +267,9 @@ def spread_of_mean(values: list[float]) -> tuple[float, float]:
 SHARE = Experiment(
     "share of the gap",
     1,
-    Sample,
-    shares,
-    {"t": Tolerance()}
-    | dict.fromkeys(("share", "share_low", "share_high", "size", "repaired"), CLOSE),
+    Step,
+    share_left,
+    dict.fromkeys(("share", "share_low", "share_high", "size", "repaired"), CLOSE),
 )
 
 
@@ -289,19 +283,27 @@ class Tested:
 
 
 def outputs(key: Tested, sources: Mapping[str, str], device: str) -> dict:
-    """Merged and ensembled logits of a task: their gap over the ensemble's spread, and answers."""
+    """Merged and ensembled logits of a task: their gap over the ensemble's spread, and answers.
+
+    `features` is the ensemble of embeddings, under the head of the task.
+    """
     r, n = opened(key, sources, device), key.test_samples
     models = {"average": r.average, "base": r.base, "expert": r.experts[key.task]}
     scores = {name: r.logits(state, key.task, limit=n) for name, state in models.items()}
-    members = [r.logits(state, key.task, limit=n) for state in r.experts.values()]
-    scores["ensemble"] = torch.stack(members).mean(0)
+    features = [r.embeddings(state, key.task, limit=n) for state in r.experts.values()]
+    logits = [r.head_logits(key.task, z, m) for z, m in zip(features, r.experts.values())]
+    scores["ensemble"] = torch.stack(logits).mean(0)
+    mean = torch.stack(features).mean(0)  # the paper's released code ensembles these
+    scores["features"] = r.head_logits(key.task, mean, r.experts[key.task])
     gap, y = scores["average"] - scores["ensemble"], r.labels(key.task, limit=n)
     same = scores["average"].argmax(1) == scores["ensemble"].argmax(1)
     row = {
         "gap": (gap.square().mean().sqrt() / scores["ensemble"].std()).item(),
         "same": same.float().mean().item(),
     }
-    return digits6(row) | studies.pack({name: s.argmax(1) == y for name, s in scores.items()})
+    return digits6(row) | studies.pack_answers(
+        {name: s.argmax(1) == y for name, s in scores.items()}
+    )
 
 
 OUTPUTS = Experiment(
@@ -310,7 +312,7 @@ OUTPUTS = Experiment(
     Tested,
     outputs,
     {"gap": CLOSE, "same": SAME}
-    | dict.fromkeys(("average", "base", "expert", "ensemble"), ANSWERS),
+    | dict.fromkeys(("average", "base", "expert", "ensemble", "features"), ANSWERS),
 )
 
 # --------------------------------------------------------------------------- which parts carry the
@@ -362,12 +364,12 @@ def part_of(r: OpenSuite, part: str) -> State:
     return chosen
 
 
-def parts(key: Part, sources: Mapping[str, str], device: str) -> list[dict]:
+def part_answers(key: Part, sources: Mapping[str, str], device: str) -> list[dict]:
     """Answers of the base moved by a part of the task vector, by task, and its share of entries."""
     r = opened(key, sources, device)
     chosen, whole = part_of(r, key.part), part_of(r, EVERYTHING)
     count, total = (sum(int((v != 0).sum()) for v in p.values()) for p in (chosen, whole))
-    right = studies.pack(r.answers(states.apply(r.base, chosen), limit=key.test_samples))
+    right = studies.pack_answers(r.answers(states.apply(r.base, chosen), limit=key.test_samples))
     return [
         digits6({"task": task, "entries": count / total, "right": packed})
         for task, packed in right.items()
@@ -378,7 +380,7 @@ PARTS = Experiment(
     "parts of the task vector",
     1,
     Part,
-    parts,
+    part_answers,
     {"task": Tolerance(), "entries": ENTRIES, "right": ANSWERS},
 )
 
@@ -413,7 +415,7 @@ def pair(key: Pair, sources: Mapping[str, str], device: str) -> dict:
     merged = merge.average(members)
     row = {name: torch.stack(values).mean().item() for name, values in losses.items()}
     row |= {"distance": states.norm({n: a[n] - b[n] for n in a}), "cosine": -states.cosine(a, b)}
-    right = studies.pack(r.answers(merged, tasks=tasks, limit=key.test_samples))
+    right = studies.pack_answers(r.answers(merged, tasks=tasks, limit=key.test_samples))
     expert = {
         task: r.answers(r.experts[task], tasks=(task,), limit=key.test_samples)[task]
         for task in tasks
@@ -421,8 +423,8 @@ def pair(key: Pair, sources: Mapping[str, str], device: str) -> dict:
     return digits6(row) | {
         "right_first": right[key.first],
         "right_second": right[key.second],
-        "expert_first": studies.pack(expert)[key.first],
-        "expert_second": studies.pack(expert)[key.second],
+        "expert_first": studies.pack_answers(expert)[key.first],
+        "expert_second": studies.pack_answers(expert)[key.second],
     }
 
 
@@ -446,7 +448,7 @@ def lost(pairs: pd.DataFrame) -> pd.Series:
     """Accuracy that averaging a pair loses against its two experts, in points."""
 
     def accuracy(column):
-        return pairs[column].map(lambda packed: studies.unpack({"": packed})[""].mean())
+        return pairs[column].map(lambda packed: studies.unpack_answers({"": packed})[""].mean())
 
     ends = ("first", "second")
     return 50 * sum(accuracy(f"expert_{end}") - accuracy(f"right_{end}") for end in ends)

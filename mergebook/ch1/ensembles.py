@@ -95,7 +95,7 @@ def answers(stack: State, task: int) -> tuple[str, str]:
     x, y = L.digits().inputs[task, lab.SPLITS["test"]], L.digits().split("test")[1]
     joint = lab.logits(stack, x).mean(0).argmax(-1) == y
     merged = lab.logits(lab.average(stack), x)[0].argmax(-1) == y
-    return studies.pack({"": joint})[""], studies.pack({"": merged})[""]
+    return studies.pack_answers({"": joint})[""], studies.pack_answers({"": merged})[""]
 
 
 def contest(world: World) -> list[dict]:
@@ -141,7 +141,7 @@ class Pruned:
 
 
 def pruned(r, how: str, keep: float) -> list[State]:
-    """Every expert's task vector with a share of its entries: the largest, or random ones."""
+    """Every expert's task vector with a share of the entries it changed: the largest, or random."""
     taus = [states.task_vector(r.base, m) for m in r.experts.values()]
     if keep == 1:
         return taus
@@ -149,10 +149,11 @@ def pruned(r, how: str, keep: float) -> list[State]:
     for number, tau in enumerate(taus):
         flat = torch.cat([v.flatten() for v in tau.values()])
         generator = torch.Generator().manual_seed(number)
-        score = (
-            flat.abs() if how == "largest" else torch.rand(len(flat), generator=generator).to(flat)
-        )
-        bar = score.kthvalue(len(flat) - merge.count_kept(keep, len(flat)) + 1).values
+        score = flat.abs()
+        if how == "random":  # among the entries that the expert changed
+            score = torch.rand(len(flat), generator=generator).to(flat) * (flat != 0)
+        count = merge.count_kept(keep, int((flat != 0).sum()))
+        bar = score.kthvalue(len(flat) - count + 1).values
         kept = (flat * (score >= bar)).split([v.numel() for v in tau.values()])
         out.append({n: v.view_as(tau[n]) for n, v in zip(tau, kept)})
     return out
@@ -175,14 +176,14 @@ def conflicts(key: Pruned, sources: Mapping[str, str], device: str) -> dict:
         tried[scale] = sum(a.double().mean().item() for a in right.values())
     best = max(tried, key=tried.get)
     merged = states.apply(r.base, summed, best * len(taus))
-    right = studies.pack(r.answers(merged, limit=key.test_samples))
+    right = studies.pack_answers(r.answers(merged, limit=key.test_samples))
     row = {
         "in conflict": sum(int(v.sum()) for v in signs.values())
         / sum(int(v.sum()) for v in moved.values()),
         "cancelled": 1 - left / total,
         "scale": best,
     }
-    return digits6(row) | {"right": " ".join(right.values())}
+    return digits6(row) | {"right": list(right.values())}
 
 
 CONFLICTS = Experiment(
@@ -190,5 +191,5 @@ CONFLICTS = Experiment(
     1,
     Pruned,
     conflicts,
-    {"in conflict": ENTRIES, "cancelled": ENTRIES, "scale": Tolerance(), "right": Tolerance()},
+    {"in conflict": ENTRIES, "cancelled": ENTRIES, "scale": Tolerance(), "right": ANSWERS},
 )

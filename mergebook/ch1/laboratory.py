@@ -26,7 +26,7 @@ RELU = mloss.activation("relu")
 # Networks in float64 end alike on every processor that was tried, within 1e-11, and give the same
 # answers. Six digits are stored, of which the last may flip.
 EXACT = Tolerance(relative=1e-5)
-COUNTED = Tolerance(absolute=2e-3)  # points of accuracy: one answer of 1,500 is 0.07
+COUNTED = Tolerance(absolute=2e-3)  # points of accuracy: no answer of 1,500, 0.07, may differ
 ANSWERS = Tolerance(absolute=2 / 1500)  # two of a task's test images
 
 

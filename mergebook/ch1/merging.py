@@ -19,7 +19,7 @@ from mergehelpers.states import State
 SCALES = (0.1, 0.2, 0.5, 1.0, 1.5, 2.0)
 
 
-def scaling(world: World) -> list[dict]:
+def at_scales(world: World) -> list[dict]:
     """The eight experts, and random directions as long, at `t` times their task vectors."""
     members, origin, x = L.experts(world.seed)[EXPERT], L.pretrained(world.seed), L.images()
     rows = []
@@ -43,7 +43,7 @@ SCALING = Experiment(
     "scaling",
     1,
     World,
-    scaling,
+    at_scales,
     {
         "kind": Tolerance(),
         "t": Tolerance(),

@@ -203,7 +203,7 @@ def constants(draws: int, seed: int = 0, device: str = "cpu") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def leaky(draws: int, seed: int = 0) -> pd.DataFrame:
+def leaky_slopes(draws: int, seed: int = 0) -> pd.DataFrame:
     """LeakyReLU by slope: its loss against (1 - slope) times ReLU's, by draw and on average.
 
     Columns: `slope`; `k`, with σ = 1; `pathwise`, the largest difference from (1 - slope) times

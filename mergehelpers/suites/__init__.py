@@ -56,6 +56,7 @@ class Suite:
     experts: dict[str, State]
     tasks: dict[str, Task]
     out_of_domain: dict[str, Task] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()  # what it was loaded from, its manifest first; see `digest`
 
     def task(self, name: str) -> Task:
         """The task of that name, in or out of domain; raises `ValueError` that lists them."""
@@ -74,6 +75,27 @@ class Suite:
             head = self.backbone.word_head(state, self.task(task).classes)
         embeddings = normalize(embeddings, dim=-1) if self.backbone.normalised else embeddings
         return linear(embeddings, **{name: value.to(embeddings) for name, value in head.items()})
+
+
+def digest(suite: Suite) -> str:
+    """Eight hexadecimal digits of the files that a suite was loaded from.
+
+    The same on every machine, where weights that are unpacked from small storage need not be. Of a
+    folder only its weights enter, or, where it has none, names and sizes. Raises `ValueError` for a
+    suite without files.
+    """
+    if not suite.files:
+        raise ValueError(f"the suite {suite.name} was not loaded from files")
+    home, parts = suite.files[0].parent, set()
+    for path in suite.files:
+        inside = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+        weights = [p for p in inside if p.suffix in (".safetensors", ".bin")]
+        for file in weights or inside:
+            from_home, from_top = file.is_relative_to(home), path if path.is_dir() else path.parent
+            name = file.relative_to(home if from_home else from_top).as_posix()
+            whole = weights or path.is_file()
+            parts.add((name, sha256(file) if whole else str(file.stat().st_size)))
+    return hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()[:8]
 
 
 def available() -> tuple[str, ...]:
@@ -171,6 +193,7 @@ class _Loader:
 
     def __init__(self, path, spec):
         self.path, self.folder, self.spec = path, path.parent, spec
+        self.files = [path]
         self.check_places()
         options = {key: value for key, value in spec["backbone"].items() if key != "kind"}
         if "model" in options and spec["backbone"]["kind"] != "open_clip":
@@ -207,19 +230,20 @@ class _Loader:
         for name, entry in spec.get("out_of_domain", {}).items():
             extra[name] = self.task(name, entry, {})
         states.check_compatible([self.base, *experts.values()], ["base", *experts])
-        return Suite(spec["name"], self.backbone, self.base, experts, tasks, extra)
+        files = tuple(dict.fromkeys(self.files))
+        return Suite(spec["name"], self.backbone, self.base, experts, tasks, extra, files)
 
     def where(self, source):
         """A file or folder beside the manifest, else an absolute path.
 
         `hub:` ids and `minilm` are resolved.
         """
-        if source == "minilm":
-            return str(minilm_folder())
         if source.startswith("open_clip:"):
             return source
         local = self.folder / Path(source.removeprefix("hub:")).expanduser()
+        local = minilm_folder() if source == "minilm" else local
         if local.exists():
+            self.files.append(local)
             return str(local)
         if source.startswith("hub:"):
             return source.removeprefix("hub:")

@@ -44,7 +44,7 @@ def frame(**columns):
 
 def packed(right, n=100):
     """Answers to `n` inputs, the first `right` of them right."""
-    return studies.pack({"": torch.arange(n) < right})[""]
+    return studies.pack_answers({"": torch.arange(n) < right})[""]
 
 
 RISING = {  # orders of eight, by their rank correlation with 0 … 7
@@ -281,8 +281,11 @@ def examples(*pairs_of_numbers):
     return frame(network=names, loss=losses, gap=gaps)
 
 
-def echoes(merged=(0.0, 0.0), node=(0.1, 0.001), over_k=(0.3, 0.03)):
-    return frame(over_k=over_k, units=[10, 1000], node=node, merged=merged, ensemble=[1.0, 1.0])
+def echoes(gap=(1.0, 1.0), node=(0.1, 0.001), over_k=(0.3, 0.03), ensemble=(2.0, 2.0)):
+    """Two networks; `gap` is how far merge and ensemble are apart, over the ensemble's size."""
+    apart = np.multiply(gap, ensemble)
+    sizes = {"merged": [0.25, 0.75], "ensemble": ensemble, "apart": apart}
+    return frame(over_k=over_k, units=[10, 1000], node=node, **sizes)
 
 
 OUTPUTS = frame(suite=["a", "a", "b"], gap=[0.1, 0.2, 0.3], same=[0.9, 0.8, 1.0])
@@ -376,29 +379,37 @@ TABLE1 = frame(
 EVEN, UNEVEN = (60, 60, 60, 60), (50, 60, 50, 60)
 
 
-def contest(ensemble=(65, 67, 65, 67), average=(UNEVEN, UNEVEN)):
-    """Right answers of 100 of ensembles, by task, and of averages, by family and task."""
-    rows = []
+def contest(ensemble=(65, 67, 65, 67), average=(UNEVEN, UNEVEN), features=None):
+    """Right answers of 100 of ensembles, by task, and of averages, by family and task.
+
+    The first family, a suite's, has ensembles of features too, by task; by default 3 answers worse.
+    """
+    rows, features = [], features or [right - 3 for right in ensemble]
     for family in range(2):
         for task in range(len(ensemble)):
             joint, merged = packed(ensemble[task]), packed(average[family][task])
             row = {"kind": "experts", "task": f"task {task}", "family": f"family {family}"}
+            row |= {"features": NAN if family else packed(features[task])}
             rows.append(row | {"ensemble": joint, "average": merged})
         for kind in ("one task", "different starts"):
-            row = {"kind": kind, "task": "task 0", "family": f"family {family}"}
+            row = {"kind": kind, "task": "task 0", "family": f"family {family}", "features": NAN}
             rows.append(row | {"ensemble": packed(80), "average": packed(60)})
     return pd.DataFrame(rows), TABLE1
 
 
-def conflicts(before=0.9, after=0.03, right=190, whole=150, random=140):
-    """Conflicts before and after, and right answers of 200 on two tasks, of one suite."""
+def conflicts(before=0.9, after=0.03, right=190, whole=150, random=140, second=None):
+    """Conflicts before and after, and right answers of 200 on two tasks, of one suite.
+
+    `second` are those after trimming on the second task; by default as many as on the first.
+    """
     rows = [
         ("largest", 1.0, before, whole),
         ("largest", 0.2, after, right),
         ("random", 0.2, after, random),
     ]
     table = pd.DataFrame(rows, columns=["how", "keep", "in conflict", "right"])
-    answers = table.right.map(lambda count: f"{packed(count, 200)} {packed(count, 200)}")
+    on_second = [whole, right if second is None else second, random]
+    answers = [[packed(n, 200) for n in counts] for counts in zip(table.right, on_second)]
     return (table.assign(suite="suite", cancelled=0.5, right=answers),)
 
 
@@ -533,7 +544,7 @@ CASES = {
         FAILS: blocks(other=1.0, central_shared=(1.0, 1.3, 1.3)),
     },
     "mloss-feasibility-proved": {
-        HOLDS: (echoes(merged=(0.5, 0.95)), OUTPUTS, worlds(4, 5)),
+        HOLDS: (echoes(gap=(0.5, 0.05)), OUTPUTS, worlds(4, 5)),
         FAILS: (echoes(), OUTPUTS, worlds(4, 5)),
         UNDECIDED: (echoes(node=(0.1, 0.02)), OUTPUTS, worlds(4, 5)),
     },
@@ -721,7 +732,16 @@ NEAR = [
         FAILS,
         blocks(central_shared=(1.25, 1.2000001, 1.0)),
     ),
-    ("mloss-feasibility-proved", "at a tenth", FAILS, (echoes((0, 0.89)), OUTPUTS, worlds(4, 5))),
+    ("mloss-feasibility-proved", "at half", FAILS, (echoes((1, 0.5)), OUTPUTS, worlds(4, 5))),
+    ("mloss-feasibility-proved", "at a tenth", FAILS, (echoes((0.15, 0.1)), OUTPUTS, worlds(4, 5))),
+    ("mloss-feasibility-proved", "it grows", FAILS, (echoes((0.05, 0.11)), OUTPUTS, worlds(4, 5))),
+    (
+        "mloss-feasibility-proved",
+        "all of it shrinks alike",
+        FAILS,
+        (echoes(ensemble=(2.0, 0.02)), OUTPUTS, worlds(4, 5)),
+    ),
+    ("mloss-feasibility-proved", "no number", UNDECIDED, (echoes((1, NAN)), OUTPUTS, worlds(4, 5))),
     (
         "mloss-feasibility-proved",
         "σ/k stays",
@@ -863,9 +883,18 @@ NEAR = [
         contest(average=(UNEVEN, (58, 60, 58, 60))),
     ),
     ("mloss-ensemble-beats-averaging", "one task", UNDECIDED, contest((65,))),
+    ("mloss-ensemble-beats-averaging", "worse features", HOLDS, contest(features=(40, 50, 40, 50))),
+    (
+        "mloss-ensemble-beats-averaging",
+        "no suite",
+        HOLDS,
+        (contest()[0].assign(features=NAN), TABLE1),
+    ),
     ("mloss-pruning-resolves-conflicts", "at 5 %", CORRECTED, conflicts(after=0.05)),
     ("mloss-pruning-resolves-conflicts", "clearly worse", FAILS, conflicts(right=120)),
     ("mloss-pruning-resolves-conflicts", "one merges no better", UNDECIDED, both(right=150)),
+    ("mloss-pruning-resolves-conflicts", "better on one task", HOLDS, conflicts(second=150)),
+    ("mloss-pruning-resolves-conflicts", "as much worse", UNDECIDED, conflicts(second=110)),
     ("mloss-eq1-eq2-network", "just below", HOLDS, (frame(error=[0.9e-6]),)),
     ("mloss-def32-lcp", "another row", FAILS, lcp(own_row=0.1)),
     ("mloss-def32-lcp", "moving alone", CORRECTED, lcp(moves=True)),
@@ -940,7 +969,19 @@ NEAR = [
         HOLDS,
         blocks(number=4, central_shared=(1.0, 1.0, 1.0, 1.3)),
     ),
-    ("mloss-feasibility-proved", "just", HOLDS, (echoes((0, 0.901)), OUTPUTS, worlds(4, 5))),
+    ("mloss-feasibility-proved", "just half", HOLDS, (echoes((1, 0.499)), OUTPUTS, worlds(4, 5))),
+    (
+        "mloss-feasibility-proved",
+        "just a tenth",
+        HOLDS,
+        (echoes((0.15, 0.099)), OUTPUTS, worlds(4, 5)),
+    ),
+    (
+        "mloss-feasibility-proved",
+        "apart by the same, in an ensemble that grows",
+        HOLDS,
+        (echoes((1, 0.4), ensemble=(2.0, 5.0)), OUTPUTS, worlds(4, 5)),
+    ),
     (
         "mloss-feasibility-proved",
         "node losses that fall by less than ten",
@@ -1250,6 +1291,8 @@ SAID = {  # what some cases' values must be, by their path
         "units": 1000,
         "first": 0.1,
         "gap": 1.0,
+        "merged": 0.75,
+        "ensemble": 2.0,
         "suites.0.low": 0.1,
         "suites.0.high": 0.2,
         "same": 90,
@@ -1328,6 +1371,8 @@ SAID = {  # what some cases' values must be, by their path
         "levels.2.saved.value": 5,
     },
     ("mloss-ensemble-beats-averaging", HOLDS): {
+        "features.value": 8,
+        "features.low": 8 - stats.t.ppf(0.975, 3) * math.sqrt(64 / 3) / 2,
         "mean.value": 11,
         "tasks": 4,
         "wins": 8,
@@ -1339,10 +1384,15 @@ SAID = {  # what some cases' values must be, by their path
         "starts.value": 20,
         "printed.0": {"backbone": "ViT", "ens": 5, "avg": 5},
     },
+    ("mloss-ensemble-beats-averaging", "worse features"): {"features.value": -10, "mean.value": 11},
     ("mloss-pruning-resolves-conflicts", HOLDS): {
         "suites.0": {"before": 90, "after": 3, "control": 3, "cancelled_before": 50},
         "suites.0.gain.value": 20,
         "suites.0.against.value": 25,
+    },
+    ("mloss-pruning-resolves-conflicts", "better on one task"): {
+        "suites.0.gain.value": 10,
+        "suites.0.against.value": 15,
     },
     ("mloss-linear-layers-matter-more", HOLDS): {
         "suites.0.matrices.value": 100 * 55 / 60,

@@ -61,10 +61,10 @@ def is_packed(value):
 
 def with_wrong(packed, share=0.02):
     """Packed answers of which a share is turned: one in fifty."""
-    right = studies.unpack({"": packed})[""].copy()
+    right = studies.unpack_answers({"": packed})[""].copy()
     turned = np.random.default_rng(0).permutation(len(right))[: round(share * len(right))]
     right[turned] = ~right[turned]
-    return studies.pack({"": torch.from_numpy(right)})[""]
+    return studies.pack_answers({"": torch.from_numpy(right)})[""]
 
 
 # A share of 512 nodes or more: under 0.2, where 1 % is not one node, two are turned.
@@ -72,9 +72,14 @@ LEAST = {"small": 4e-3}
 
 
 def garbled(value, least=0.0):
-    """The value changed a little: a number by 1 %, answers by one in fifty, a text by a letter."""
+    """The value changed a little: a number by 1 %, answers by one in fifty, a text by a letter.
+
+    Of a list the last entry alone.
+    """
+    if isinstance(value, list):
+        return [*value[:-1], garbled(value[-1], least)]
     if is_packed(value):
-        return " ".join(with_wrong(packed) for packed in value.split())
+        return with_wrong(value)
     if isinstance(value, str):
         return value + "x"
     if isinstance(value, int):
@@ -141,9 +146,12 @@ def test_what_garbling_does():
     assert garbled(-2.0) == pytest.approx(-2.02)
     right = torch.arange(100) < 60
     before, after = (
-        studies.unpack({"": packed})[""]
-        for packed in (studies.pack({"": right})[""], garbled(studies.pack({"": right})[""]))
+        studies.unpack_answers({"": packed})[""]
+        for packed in (
+            studies.pack_answers({"": right})[""],
+            garbled(studies.pack_answers({"": right})[""]),
+        )
     )
     assert (before != after).sum() == 2
-    several = " ".join([studies.pack({"": right})[""]] * 2)
-    assert len(garbled(several).split()) == 2 and garbled(several) != several
+    several = [studies.pack_answers({"": right})[""]] * 2
+    assert garbled(several) == [several[0], garbled(several[1])] and garbled(several) != several

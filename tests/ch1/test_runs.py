@@ -1,5 +1,6 @@
 """The experiments of Chapter 1 against plain loops, closed forms and second derivations."""
 
+import dataclasses
 import itertools
 import math
 from functools import partial
@@ -129,7 +130,7 @@ def test_the_loss_in_three_units_is_that_of_an_integral_over_x():
 
 
 def test_leaky_relu_loses_its_share_of_what_relu_loses():
-    table = theory.leaky(2**14)
+    table = theory.leaky_slopes(2**14)
     assert list(table.slope) == [0.0, 0.01, 0.2, 0.5] and (table.k == 10).all()
     assert table.pathwise.max() < 1e-14
     # Two models at k = 10, σ = 1: the same integral, over the slope's share.
@@ -143,7 +144,7 @@ def test_leaky_relu_loses_its_share_of_what_relu_loses():
 def test_another_factor_of_the_slope_is_noticed(monkeypatch):
     wrong = partial(F.leaky_relu, negative_slope=0.3)
     monkeypatch.setattr(theory.F, "leaky_relu", lambda z, negative_slope: wrong(z))
-    assert verdict("mloss-expected-leakyrelu", theory.leaky(2**12)) == FAILS
+    assert verdict("mloss-expected-leakyrelu", theory.leaky_slopes(2**12)) == FAILS
 
 
 def test_deviations_that_are_not_jointly_gaussian_lose_what_an_integral_says():
@@ -246,7 +247,7 @@ def test_eq_2_and_hooks_agree_and_another_activation_does_not(monkeypatch):
 
 
 def test_a_nodes_derivatives_are_its_layers_input():
-    table, by_weight, x1 = definitions.correlated()
+    table, by_weight, x1 = definitions.linearly_correlated()
     row = table.iloc[0]
     assert row.own_row < 1e-14 and row.other_rows == 0 and row.bias == 1 and row.moves
     assert row.dead == int((x1 == 0).sum()) > 0
@@ -336,13 +337,29 @@ def test_a_rescale_moves_the_first_layers_raw_loss_alone():
 def test_echoes_are_what_an_integral_over_x_says():
     """A moved pair of units gaps by (ε - |x|)+ / 2, on average ε² / (4k); m of them add up."""
     table = counterexamples.echoes((0.3, 0.1), k=2.0)
+    assert list(table.epsilon) == [0.3, 0.1]
     for row in table.itertuples():
         m = round(1 / row.epsilon**2)
         unit = row.epsilon**2 / (4 * 2.0)
         assert row.units == 2 * m and row.over_k == row.epsilon / 2
         assert row.merged < 1e-12
         assert row.ensemble == pytest.approx(m * unit, rel=1e-3)
+        assert row.apart == pytest.approx(m * unit, rel=1e-3)
         assert row.node == pytest.approx(unit / 2, rel=1e-3)
+
+
+def test_echoes_of_other_signs_are_apart_by_the_sum_of_their_sizes(monkeypatch):
+    """A merge that is the first model with its sign turned, -m (ReLU(x + ε) - ReLU(x))."""
+
+    def turned(stack):
+        one = {name: value[:1] for name, value in stack.items()}
+        return one | {"layers.1.weight": -one["layers.1.weight"]}
+
+    monkeypatch.setattr(lab, "average", turned)
+    [row] = counterexamples.echoes((0.1,), k=2.0).itertuples()
+    assert row.merged == pytest.approx(100 * (0.1**2 / 2 + 0.1 * 2.0) / (2 * 2.0), rel=1e-3)
+    assert row.ensemble == pytest.approx(100 * 0.1**2 / (4 * 2.0), rel=1e-3)
+    assert row.apart == pytest.approx(row.merged + row.ensemble)
 
 
 def test_gaps_without_losses_and_losses_without_gaps():
@@ -640,7 +657,7 @@ def test_a_model_moved_towards_another(stack, x):
 
 
 def test_rows_of_steps_at_one_are_the_experts_own():
-    table = pd.DataFrame(merging.scaling(World(0))).set_index(["kind", "t"])
+    table = pd.DataFrame(merging.at_scales(World(0))).set_index(["kind", "t"])
     members, origin, x = L.experts(0)[L.EXPERT], L.pretrained(0), L.images()
     row = table.loc["experts", 1.0]
     assert row.mloss == pytest.approx(L.own_mloss(members, x), rel=1e-5)
@@ -809,7 +826,7 @@ def test_answers_of_ensemble_and_average_by_plain_loops():
     inputs, labels = L.digits().split("test")
     each = np.stack([hidden_by_hand(stack, m, inputs[3])[-1] for m in range(8)])
     mean = {n: p.mean(0, keepdim=True) for n, p in stack.items()}
-    found = [studies.unpack({"": packed})[""] for packed in ensembles.answers(stack, 3)]
+    found = [studies.unpack_answers({"": packed})[""] for packed in ensembles.answers(stack, 3)]
     assert (found[0] == (each.mean(0).argmax(1) == labels.numpy())).all()
     merged = hidden_by_hand(mean, 0, inputs[3])[-1].argmax(1) == labels.numpy()
     assert (found[1] == merged).all() and (found[0] != found[1]).any()
@@ -846,6 +863,35 @@ def test_pruning_keeps_the_largest_entries_of_the_whole_vector(keep, left):
     assert first["a"].shape == (2, 2) and list(first) == ["a", "b"]
 
 
+@pytest.mark.parametrize(("keep", "left"), [(1 / 3, [3.0]), (2 / 3, [-2.0, 3.0])])
+def test_pruning_keeps_a_share_of_what_an_expert_changed(keep, left):
+    sparse, full = ensembles.pruned(
+        toy(([1.0, -2.0, 0.0, 3.0, 0.0, 0.0], [6.0, 5.0, 4.0, -3.0, 2.0, 1.0])), "largest", keep
+    )
+    flat = torch.cat([value.flatten() for value in sparse.values()])
+    assert flat[flat != 0].tolist() == left
+    assert sum(int((value != 0).sum()) for value in full.values()) == 2 * len(left)
+
+
+@pytest.mark.parametrize("how", ["largest", "random"])
+def test_an_expert_that_changed_nothing_has_nothing_to_keep(how):
+    unchanged, moved = ensembles.pruned(toy(([0.0] * 6, VECTORS[0])), how, 0.5)
+    assert not any(value.any() for value in unchanged.values())
+    assert sum(int((value != 0).sum()) for value in moved.values()) == 3
+
+
+def test_random_pruning_draws_among_the_entries_that_an_expert_changed():
+    """Of 1,000 entries in which two experts changed 400, at two places, it keeps 100 of 400."""
+    vector = torch.arange(1.0, 1001)
+    experts = {"x": {"a": vector * (vector <= 400)}, "y": {"a": vector * (vector > 600)}}
+    r = SimpleNamespace(base={"a": torch.zeros(1000)}, experts=experts)
+    for expert, kept in zip(experts.values(), ensembles.pruned(r, "random", 0.25)):
+        chosen = kept["a"] != 0
+        assert chosen.sum() == 100 and torch.equal(kept["a"][chosen], expert["a"][chosen])
+        mean = expert["a"].sum() / 400
+        assert abs(kept["a"].sum() / 100 - mean) < 30  # nearly three standard errors
+
+
 def test_random_pruning_keeps_as_many_entries_others_for_each_expert():
     vector = torch.arange(1.0, 1001).tolist()
     r = SimpleNamespace(
@@ -880,7 +926,8 @@ def test_conflicts_of_two_vectors_by_hand(monkeypatch):
     left = np.abs(np.sum(VECTORS, 0)).sum()
     assert row["cancelled"] == pytest.approx(1 - left / total, rel=1e-5)
     assert row["scale"] == 0.5
-    assert [len(p.split(":")) for p in row["right"].split()] == [2, 2]
+    right = {"t0": torch.tensor([True, True, False]), "t1": torch.tensor([True, False])}
+    assert row["right"] == list(studies.pack_answers(right).values())
     assert asked == [("val", ensembles.VALIDATION)] * len(ensembles.SCALES) + [("test", 2)]
 
 
@@ -1116,7 +1163,7 @@ def test_a_repair_ensembles_the_activations_of_the_members_layers():
     both = [f(x @ m["0.weight"].T + m["0.bias"]) for m in (a, b)]
     mean = {name: (a[name] + b[name]) / 2 for name in a}
     expected = sum(both) / 2 @ mean["2.weight"].T + mean["2.bias"]
-    same(encoders.repaired(r, [a, b], inputs), expected, **CLOSE)
+    same(encoders.ensembled_activations(r, [a, b], inputs), expected, **CLOSE)
     same(run(mean, x, f), r.backbone.encode(mean, inputs), **CLOSE)  # and leaves no hook
 
 
@@ -1127,23 +1174,25 @@ def test_shrunk_experts_are_nearer_to_the_base():
         same(half[name], (value + a[name]) / 2, **CLOSE)
 
 
-def test_shares_of_the_gap_by_a_plain_loop(pictures):
-    rows = encoders.shares(*keyed(encoders.Sample, pictures, 3))
-    r, members = pictures, list(pictures.experts.values())
+@pytest.mark.parametrize("t", [1.0, 0.1])
+def test_shares_of_the_gap_by_a_plain_loop(pictures, t):
+    row = encoders.share_left(*keyed(encoders.Step, pictures, 3, t))
+    r, base = pictures, pictures.base
+    members = [{n: base[n] + t * (m[n] - base[n]) for n in m} for m in r.experts.values()]
     inputs = r.backbone.prepare(r.unlabelled(3))
     full, straight = (encoders.merge_gap(r, members, inputs, s).numpy() for s in (False, True))
     share = [(a @ b) / (a @ a) for a, b in zip(full, straight)]
-    assert [row["t"] for row in rows] == [1.0, 0.1]
-    assert rows[0]["share"] == pytest.approx(np.mean(share), rel=1e-3)
+    assert row["share"] == pytest.approx(np.mean(share), rel=1e-3)
     size = [np.linalg.norm(b) / np.linalg.norm(a) for a, b in zip(full, straight)]
-    assert rows[0]["size"] == pytest.approx(np.mean(size), rel=1e-3)
+    assert row["size"] == pytest.approx(np.mean(size), rel=1e-3)
     ensemble = np.mean([r.backbone.encode(m, inputs).numpy() for m in members], 0)
-    left = encoders.repaired(r, members, inputs).numpy() - ensemble
+    left = encoders.ensembled_activations(r, members, inputs).numpy() - ensemble
     expected = np.mean(np.linalg.norm(left, axis=1) / np.linalg.norm(full, axis=1))
-    assert rows[0]["repaired"] == pytest.approx(expected, rel=1e-3)
+    assert row["repaired"] == pytest.approx(expected, rel=1e-3)
     low, high = encoders.spread_of_mean(share)
     assert low < np.mean(share) < high
-    assert (rows[0]["share_low"], rows[0]["share_high"]) == pytest.approx((low, high), rel=1e-3)
+    assert (row["share_low"], row["share_high"]) == pytest.approx((low, high), rel=1e-3)
+    assert row.keys() == encoders.SHARE.tolerance.keys()
 
 
 def entries(vector):
@@ -1175,7 +1224,7 @@ def test_parts_of_the_task_vector_share_its_entries(pictures):
 
 
 def test_rows_of_a_part_have_its_share_and_its_answers(pictures):
-    rows = encoders.parts(*keyed(encoders.Part, pictures, encoders.SCORED, 7))
+    rows = encoders.part_answers(*keyed(encoders.Part, pictures, encoders.SCORED, 7))
     held = {p: len(entries(encoders.part_of(pictures, p))) for p in encoders.CHOICES}
     assert [row["task"] for row in rows] == ["pets", "birds"]
     moved = {n: v.clone() for n, v in pictures.base.items()}
@@ -1187,7 +1236,7 @@ def test_rows_of_a_part_have_its_share_and_its_answers(pictures):
         right = pictures.logits(moved, row["task"], limit=7).argmax(1) == pictures.labels(
             row["task"], limit=7
         )
-        assert row["right"] == studies.pack({"": right})[""]
+        assert row["right"] == studies.pack_answers({"": right})[""]
 
 
 def test_outputs_by_a_plain_loop(pictures):
@@ -1206,9 +1255,28 @@ def test_outputs_by_a_plain_loop(pictures):
         "base": r.logits(r.base, "birds", limit=9).numpy(),
     }
     scores["expert"] = r.logits(r.experts["birds"], "birds", limit=9).numpy()
+    inputs = r.backbone.prepare(r.suite.tasks["birds"].inputs["test"][:9])
+    features = np.mean([r.backbone.encode(m, inputs).detach() for m in r.experts.values()], 0)
+    head = {part: value.numpy() for part, value in r.suite.tasks["birds"].head.items()}
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    scores["features"] = features @ head["weight"].T + head["bias"]
+    assert row.keys() == encoders.OUTPUTS.tolerance.keys() == {"gap", "same", *scores}
     for name, score in scores.items():
         right = torch.from_numpy(score.argmax(1) == y.numpy())
-        assert row[name] == studies.pack({"": right})[""]
+        assert row[name] == studies.pack_answers({"": right})[""]
+
+
+def test_the_ensemble_of_features_hears_an_expert_of_long_embeddings_alone(pictures, monkeypatch):
+    """The ensemble of scores does not, as heads take embeddings without their lengths."""
+    key = keyed(encoders.Tested, pictures, "birds", 9)
+    before = encoders.outputs(*key)
+    birds = pictures.experts["birds"]
+    loud = pictures.suite.experts | {"birds": birds | {"proj": 1000 * birds["proj"]}}
+    r = OpenSuite(dataclasses.replace(pictures.suite, experts=loud), "cpu")
+    monkeypatch.setattr(encoders, "opened", lambda *args: r)
+    after = encoders.outputs(*key)
+    assert after["ensemble"] == before["ensemble"] != after["features"]
+    assert after["features"] == before["expert"]
 
 
 def test_a_pair_of_experts_by_a_plain_loop(texts):
@@ -1233,12 +1301,12 @@ def test_a_pair_of_experts_by_a_plain_loop(texts):
     for end, task in (("first", "moods"), ("second", "tempers")):
         for name, state in (("right", mean), ("expert", texts.experts[task])):
             right = texts.logits(state, task, limit=4).argmax(1) == texts.labels(task, limit=4)
-            assert row[f"{name}_{end}"] == studies.pack({"": right})[""]
+            assert row[f"{name}_{end}"] == studies.pack_answers({"": right})[""]
 
 
 def test_what_a_pair_loses_is_the_mean_over_its_two_tasks():
     def packed(right):
-        return studies.pack({"": torch.arange(10) < right})[""]
+        return studies.pack_answers({"": torch.arange(10) < right})[""]
 
     table = pd.DataFrame(
         {

@@ -25,7 +25,7 @@ def representation(blocks: Table) -> Outcome:
 
 
 @claim("mloss-def32-lcp")
-def correlated(row: Table) -> Outcome:
+def lcp(row: Table) -> Outcome:
     """The derivatives of a node are non-zero constants that the input alone decides.
 
     Corrected: they are, for a given input of the layer, those of row i and of its bias.

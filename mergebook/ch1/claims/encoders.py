@@ -83,7 +83,7 @@ def _shares(parts: Table, seed: int = 0) -> tuple[dict[str, Interval], bool]:
     """
     rng, sums = np.random.default_rng(seed), {}
     answers = {
-        (part, task): studies.unpack({"": packed})[""].astype(float)
+        (part, task): studies.unpack_answers({"": packed})[""].astype(float)
         for part, task, packed in zip(parts.part, parts.task, parts.right)
     }
     names, tasks = list(dict.fromkeys(parts.part)), list(dict.fromkeys(parts.task))

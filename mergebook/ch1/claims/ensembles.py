@@ -14,7 +14,7 @@ Table = pd.DataFrame
 
 
 @claim("mloss-linear-ensemble-def")
-def variance(ensembles: Table) -> Outcome:
+def lower_variance(ensembles: Table) -> Outcome:
     """An ensemble of eight varies less than one network, as much less as the formula says.
 
     The correlation of errors in the formula is estimated on other inputs than the error variance.
@@ -58,7 +58,7 @@ def robustness(ensembles: Table) -> Outcome:
 
 def answered(packed: str) -> np.ndarray:
     """Packed answers as ones and zeros."""
-    return studies.unpack({"": packed})[""].astype(float)
+    return studies.unpack_answers({"": packed})[""].astype(float)
 
 
 def compared(a: list[np.ndarray], b: list[np.ndarray]) -> Interval:
@@ -101,7 +101,10 @@ def beats(contest: Table, printed: Table) -> Outcome:
         kind: of_mean([g.value for g in gains(contest[contest.kind == kind])])
         for kind in ("one task", "different starts")
     }
+    suites = experts[experts.features.notna()]
+    features = zip(suites.features, suites.average)
     values = {
+        "features": of_mean([compared([answered(f)], [answered(a)]).value for f, a in features]),
         "mean": mean,
         "tasks": len(by_task),
         "wins": wins,
@@ -134,7 +137,7 @@ def pruning(conflicts: Table) -> Outcome:
         before, after, control = (
             rows.loc[key] for key in (("largest", 1.0), ("largest", 0.2), ("random", 0.2))
         )
-        answers = [[answered(p) for p in row.right.split()] for row in (after, before, control)]
+        answers = [[answered(p) for p in row.right] for row in (after, before, control)]
         gain, against = (compared(answers[0], other) for other in answers[1:])
         resolved.append(after["in conflict"] < 0.05)
         fewer.append(after["in conflict"] < before["in conflict"])

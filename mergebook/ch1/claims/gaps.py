@@ -63,9 +63,10 @@ def accumulates(examples: Table, groups: Table) -> Outcome:
 def feasible(echoes: Table, outputs: Table, worlds: Table) -> Outcome:
     """As node losses and σ/k fall, the outputs of merge and ensemble come together.
 
-    Not decidable: if the networks do not meet the assumption ever better.
+    To a tenth of the ensemble's size, or at least to half of where they were. Not decidable: if the
+    networks do not meet the assumption ever better.
     """
-    gap = (echoes.merged - echoes.ensemble).abs() / echoes.ensemble
+    gap = echoes.apart / echoes.ensemble
     first, last = echoes.iloc[0], echoes.iloc[-1]
     ranges = outputs.groupby("suite", sort=False).agg(low=("gap", "min"), high=("gap", "max"))
     values = {
@@ -74,6 +75,8 @@ def feasible(echoes: Table, outputs: Table, worlds: Table) -> Outcome:
         "units": int(last.units),
         "first": first.node,
         "gap": gap.iloc[-1],
+        "merged": last.merged,
+        "ensemble": last.ensemble,
         "suites": ranges.reset_index(),
         "same": 100 * outputs.same.mean(),
         "eight": of_mean(worlds.eight),
@@ -82,4 +85,5 @@ def feasible(echoes: Table, outputs: Table, worlds: Table) -> Outcome:
         "foreign": worlds.foreign.mean(),
     }
     falls = bool(last.node < 0.1 * first.node and last.over_k < 0.5 * first.over_k)
-    return Outcome(below([gap.iloc[-1]], 0.1) if falls else None, values=values)
+    together = below([gap.iloc[-1]], max(0.1, gap.iloc[0] / 2))
+    return Outcome(together if falls else None, values=values)

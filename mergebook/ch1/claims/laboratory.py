@@ -18,7 +18,7 @@ def exponent(rows: Table, column: str) -> float:
 
 
 @claim("mloss-scaling-in-sigma")
-def scaling(table: Table) -> Outcome:
+def in_sigma(table: Table) -> Outcome:
     """M-Loss grows as the square of the step t, within 0.3, and relative accuracy falls with t.
 
     By world; the rank correlation's interval must lie below zero. Fails: if it lies above, or the

@@ -75,7 +75,7 @@ def gelu(constants: Table, curves: Table) -> Outcome:
 
 
 @claim("mloss-expected-leakyrelu")
-def leaky(slopes: Table) -> Outcome:
+def leaky_relu(slopes: Table) -> Outcome:
     """LeakyReLU loses (1 - slope) times what ReLU loses, by a reading of the printed value.
 
     `constant` is k E|D| / (1 - slope) at σ = 1; the readings are those of the ReLU value.
