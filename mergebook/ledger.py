@@ -343,11 +343,13 @@ def says(chapter: int, executed: str = "") -> HTML:
     def line(i, row):
         link = address(row.page, i) if row.page else ""
         evidence = f' <a href="{link}">evidence</a>' if link else ""
+        mended = row.correction if row.headline else ""
+        told = f"<br><small>{escape(mended)}</small>" if mended else ""
         return (
             f'<tr id="{i}" data-evidence="{link}">'
             f'<td><span class="verdict-{CSS.get(row.verdict, "undecided")}">'
             f"{row.verdict or 'no verdict'}</span><br><small>{row.strength}</small></td>"
-            f"<td>{escape(row.claim)}{evidence}</td></tr>"
+            f"<td>{escape(row.claim)}{evidence}{told}</td></tr>"
         )
 
     head = '<thead><tr><th scope="col">Verdict</th><th scope="col">Claim</th></tr></thead>'

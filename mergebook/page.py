@@ -207,9 +207,12 @@ class Page:
             self.decided.append(claim_id)
 
     def source(self, *things) -> HTML:
-        """The source of functions or classes, folded, so that a reader can open it on the page."""
+        """The source of functions or classes, folded, so that a reader can open it on the page.
+
+        The functions that decided the page's claims come last.
+        """
         parts = []
-        for thing in things:
+        for thing in (*things, *dict.fromkeys(decider(i) for i in self.decided)):
             name = escape(f"{thing.__module__}.{thing.__qualname__}")
             code = escape(inspect.getsource(thing))
             parts.append(

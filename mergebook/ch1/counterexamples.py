@@ -1,7 +1,9 @@
 """Small networks, built by hand, in which a sentence of the paper comes out wrong."""
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 
 from mergebook import lab
 from mergebook.ch1 import laboratory as L
@@ -53,43 +55,57 @@ def product_formula(seed: int = 0) -> float:
     return (gap + x @ (w1[0] - w1[1]).T @ (w2[0] - w2[1]).T / 4).abs().max().item()
 
 
-def echoes(epsilons: tuple[float, ...] = (0.3, 0.1, 0.03), k: float = 1.0) -> pd.DataFrame:
-    """Networks of Eq. 1 with one hidden layer that satisfy Section 4 ever better as ε falls.
+def blurred(
+    sigmas: tuple[float, ...] = (0.3, 0.1, 0.05), k: float = 1.0, seed: int = 0
+) -> pd.DataFrame:
+    """Networks of Eq. 1 with one hidden layer, each unit in Section 4's model, ever better.
 
-    One input x, uniform on (-k, k). Two models have m = 1/ε² units with pre-activations x + ε and x
-    - ε, and m more with x in both; the readout adds the first and subtracts the others. The merged
-    network is zero everywhere. The ensemble is m times the gap of one unit. Columns: `epsilon`,
-    `units`, `over_k` (σ/k of a moved unit), `node` (mean M-Loss over units and inputs), `merged`,
-    `ensemble` and `apart` (mean absolute outputs, and their mean absolute difference).
+    One input x, uniform on (-k, k). ReLU units see x - σ, x and x + σ, a third of them each, plus a
+    deviation of their own, Gaussian and independent over units and over the two models. The readout
+    gives them 1, -2 and 1, so the base is a bump as wide as σ. Averaged over many units, deviations
+    blur a model's kinks by σ, and the merge's by σ/√2.
+
+    Columns: `sigma`; `units`; `over_k`, σ/k; `node`, the mean M-Loss of a unit; `merged`,
+    `ensemble` and `apart`, mean absolute outputs within 4σ and their mean absolute difference;
+    `limit`, apart over ensemble with endless units.
     """
-    x = torch.linspace(-k, k, 2_001, dtype=torch.float64).unsqueeze(1)
-    rows = []
-    for epsilon in epsilons:
-        m = round(1 / epsilon**2)
-        shift = torch.tensor([[epsilon], [-epsilon]], dtype=torch.float64).expand(2, m)
-        bias = torch.cat([shift, torch.zeros(2, m, dtype=torch.float64)], 1)
-        sign = torch.cat([torch.ones(m), -torch.ones(m)]).double()
+    generator, rows = torch.Generator().manual_seed(seed), []
+    for sigma in sigmas:
+        m = round(30 / sigma**2)
+        shift = sigma * torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64).repeat_interleave(m)
+        readout = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64).repeat_interleave(m)
+        delta = sigma * torch.randn(2, 3 * m, generator=generator, dtype=torch.float64)
         networks = {
-            "layers.0.weight": torch.ones(2, 2 * m, 1, dtype=torch.float64),
-            "layers.0.bias": bias,
-            "layers.1.weight": sign.expand(2, 1, -1),
+            "layers.0.weight": torch.ones(2, 3 * m, 1, dtype=torch.float64),
+            "layers.0.bias": shift + delta,
+            "layers.1.weight": (readout / (sigma * m)).expand(2, 1, -1),
             "layers.1.bias": torch.zeros(2, 1, dtype=torch.float64),
         }
-        hidden = lab.preactivations(networks, x)[0]
+        x = torch.linspace(-1, 1, 201, dtype=torch.float64).unsqueeze(1) * min(k, 4 * sigma)
         merged, each = lab.logits(lab.average(networks), x)[0], lab.logits(networks, x).mean(0)
+        one, both = (bump(x.numpy(), sigma, blur) for blur in (sigma, sigma / 2**0.5))
         rows.append(
-            (
-                epsilon,
-                2 * m,
-                epsilon / k,
-                mloss.node_mloss(hidden, L.RELU).mean().item(),
-                merged.abs().mean().item(),
-                each.abs().mean().item(),
-                (merged - each).abs().mean().item(),
-            )
+            {
+                "sigma": sigma,
+                "units": 3 * m,
+                "over_k": sigma / k,
+                "node": (delta[0] - delta[1]).square().mean().item() / (16 * k),
+                "merged": merged.abs().mean().item(),
+                "ensemble": each.abs().mean().item(),
+                "apart": (merged - each).abs().mean().item(),
+                "limit": np.abs(both - one).mean() / np.abs(one).mean(),
+            }
         )
-    columns = ["epsilon", "units", "over_k", "node", "merged", "ensemble", "apart"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows)
+
+
+def bump(x: np.ndarray, width: float, blur: float) -> np.ndarray:
+    """The second difference of ReLU, over `width`, after a Gaussian blur of its kinks."""
+
+    def ramp(z):
+        return z * stats.norm.cdf(z / blur) + blur * stats.norm.pdf(z / blur)
+
+    return (ramp(x + width) - 2 * ramp(x) + ramp(x - width)) / width
 
 
 def differences(seed: int = 0) -> pd.DataFrame:

@@ -27,7 +27,7 @@ ENTRIES = Tolerance(relative=1e-4)  # counts and sums of weights, with no networ
 
 @dataclass(frozen=True)
 class Sample:
-    """The key of what is measured on unlabelled inputs: the models, and how many inputs a task."""
+    """The key of what is measured: the models, and the unlabelled inputs per task."""
 
     models: str
     samples: int
@@ -230,7 +230,7 @@ def shrunk(r: OpenSuite, t: float) -> list[State]:
 
 @dataclass(frozen=True)
 class Step:
-    """The key of a gap: the models, inputs a task, and the share `t` of each expert's step."""
+    """The key of a gap: the models, inputs per task, and the share `t` of each expert's step."""
 
     models: str
     samples: int
@@ -326,7 +326,7 @@ CHOICES = (EVERYTHING, MATRICES, REST, ALIKE, SCORED, UNSCORED)
 
 @dataclass(frozen=True)
 class Part:
-    """The key of a part of the average's task vector: the models, the part, test inputs a task."""
+    """The key of a part of the average's task vector: models, part, test inputs per task."""
 
     models: str
     part: str

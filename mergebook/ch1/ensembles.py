@@ -127,12 +127,14 @@ CONTEST = Experiment(
 # ------------------------------------------------------------------------- pruning against
 # conflicts
 
-SCALES, VALIDATION = (0.2, 0.3, 0.5, 0.7, 1.0, 1.4), 100  # inputs a task that choose the scale
+# A sum of sparse or elected vectors needs a larger scale: the grid reaches 1 / 0.2 and beyond.
+SCALES = (0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 4.5, 6.5)
+VALIDATION = 100  # inputs per task that choose the scale
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """The key of a pruning: models, how entries are chosen, share kept, test inputs a task."""
+    """The key of a pruning: models, how entries are chosen, share kept, test inputs per task."""
 
     models: str
     how: str
@@ -141,22 +143,31 @@ class Pruned:
 
 
 def pruned(r, how: str, keep: float) -> list[State]:
-    """Every expert's task vector with a share of the entries it changed: the largest, or random."""
+    """Every expert's task vector with a part of the entries that it changed.
+
+    `how`: the `largest` or `random` ones, a share `keep`; those of the sign that the sum `elected`;
+    or `as many` as these, at random.
+    """
     taus = [states.task_vector(r.base, m) for m in r.experts.values()]
-    if keep == 1:
-        return taus
-    out = []
-    for number, tau in enumerate(taus):
-        flat = torch.cat([v.flatten() for v in tau.values()])
-        generator = torch.Generator().manual_seed(number)
-        score = flat.abs()
-        if how == "random":  # among the entries that the expert changed
-            score = torch.rand(len(flat), generator=generator).to(flat) * (flat != 0)
-        count = merge.count_kept(keep, int((flat != 0).sum()))
-        bar = score.kthvalue(len(flat) - count + 1).values
-        kept = (flat * (score >= bar)).split([v.numel() for v in tau.values()])
-        out.append({n: v.view_as(tau[n]) for n, v in zip(tau, kept)})
-    return out
+    sizes = [v.numel() for v in taus[0].values()]
+    stack = torch.stack([torch.cat([v.flatten() for v in tau.values()]) for tau in taus])
+    agree = merge.elect(stack) != 0
+    if (how, keep) != ("largest", 1.0):
+        for number, flat in enumerate(stack):
+            changed = flat != 0
+            count = merge.count_kept(keep, int(changed.sum()))
+            generator = torch.Generator().manual_seed(number)
+            score = torch.rand(len(flat), generator=generator).to(flat) * changed
+            if how == "largest":
+                score = flat.abs()
+            elif how == "elected":
+                score, count = agree[number].to(flat), max(1, int(agree[number].sum()))
+            elif how == "as many":
+                count = max(1, int(agree[number].sum()))
+            flat *= score >= score.kthvalue(len(flat) - count + 1).values
+    return [
+        {n: v.view_as(taus[0][n]) for n, v in zip(taus[0], flat.split(sizes))} for flat in stack
+    ]
 
 
 def conflicts(key: Pruned, sources: Mapping[str, str], device: str) -> dict:
@@ -188,7 +199,7 @@ def conflicts(key: Pruned, sources: Mapping[str, str], device: str) -> dict:
 
 CONFLICTS = Experiment(
     "conflicts after pruning",
-    1,
+    2,
     Pruned,
     conflicts,
     {"in conflict": ENTRIES, "cancelled": ENTRIES, "scale": Tolerance(), "right": ANSWERS},

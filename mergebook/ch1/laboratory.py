@@ -1,6 +1,6 @@
 """Perceptrons of the paper's Eq. 1: worlds of a base and eight experts, and what is measured there.
 
-A world is a base, pretrained briefly on all eight tasks of `lab.TASKS`, and one expert a task,
+A world is a base, pretrained briefly on all eight tasks of `lab.TASKS`, and one expert per task,
 fine-tuned from it with a frozen readout at five lengths of training. Worlds differ in their
 initialisation and in all random draws.
 """
@@ -60,7 +60,7 @@ def pretrained(seed: int, tasks: tuple[int, ...] = tuple(TASKS), steps: int = 15
 def fine_tuned(
     base: State, tasks: Sequence[int], seed: int, lengths: Sequence[int] = (EXPERT,)
 ) -> dict[int, State]:
-    """Experts of `base`, one a task, at several lengths of training: `{steps: stack}`."""
+    """Experts of `base`, one per task, at several lengths of training: `{steps: stack}`."""
     start = lab.take(base, [0] * len(tasks))
     return lab.train(
         start,

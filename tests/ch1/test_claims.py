@@ -192,11 +192,11 @@ def kinds(base=(70.0, 70.0), flat=(), slope=1, **changes):
 def bases(k=(1.0, 0.1), kept=(10.0, 1.0), wide_kept=5.0, wide_k=5.0, second=None):
     """Bases in two worlds: what four tasks more change in k and in the accuracy kept, as `two`.
 
-    `second` is the latter where bases have equal steps a task; the same by default. A rescale
+    `second` is the latter where bases have equal steps per task; the same by default. A rescale
     multiplies k by `wide_k` and adds `wide_kept` to the accuracy.
     """
     rows = []
-    for budget, gain in (("same steps in all", kept), ("same steps a task", second or kept)):
+    for budget, gain in (("same steps in all", kept), ("same steps per task", second or kept)):
         for seed in (0, 1):
             found = {
                 mixture: {"k": 5.0 + place / 10, "kept": 30.0 + place}

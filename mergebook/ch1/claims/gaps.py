@@ -60,14 +60,14 @@ def accumulates(examples: Table, groups: Table) -> Outcome:
 
 
 @claim("mloss-feasibility-proved")
-def feasible(echoes: Table, outputs: Table, worlds: Table) -> Outcome:
+def feasible(blurred: Table, outputs: Table, worlds: Table) -> Outcome:
     """As node losses and σ/k fall, the outputs of merge and ensemble come together.
 
     To a tenth of the ensemble's size, or at least to half of where they were. Not decidable: if the
     networks do not meet the assumption ever better.
     """
-    gap = echoes.apart / echoes.ensemble
-    first, last = echoes.iloc[0], echoes.iloc[-1]
+    gap = blurred.apart / blurred.ensemble
+    first, last = blurred.iloc[0], blurred.iloc[-1]
     ranges = outputs.groupby("suite", sort=False).agg(low=("gap", "min"), high=("gap", "max"))
     values = {
         "node": last.node,
@@ -75,6 +75,7 @@ def feasible(echoes: Table, outputs: Table, worlds: Table) -> Outcome:
         "units": int(last.units),
         "first": first.node,
         "gap": gap.iloc[-1],
+        "limit": last.limit,
         "merged": last.merged,
         "ensemble": last.ensemble,
         "suites": ranges.reset_index(),
