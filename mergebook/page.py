@@ -233,5 +233,6 @@ class Page:
             path = self.output / f"{self.number}-{name}.csv"
             suites.write_atomically(path, table.to_csv(index=False).encode())
         if experiments:
-            given = " ".join(f"-p {name} {value!r}" for name, value in self.given.items())
+            told = {name: value for name, value in self.given.items() if name != "output"}
+            given = " ".join(f"-p {name} {value!r}" for name, value in told.items())
             self.store.save(self.output, f"page {self.number} {given}")
