@@ -17,7 +17,7 @@ class Interval(NamedTuple):
     high: float
 
     def __format__(self, spec):
-        value, low, high = (format(v if float(format(v, spec)) else 0.0, spec) for v in self)
+        value, low, high = (format(v + 0.0 if float(format(v, spec)) else 0.0, spec) for v in self)
         return f"{value} [{low}, {high}]"
 
     @property
