@@ -1,14 +1,23 @@
-"""Intervals: against values by hand and by scipy, how they read, and what has none."""
+"""Intervals and permutation tests: by hand, by scipy and by brute force, and how they read."""
 
 import math
+from itertools import combinations, permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mergebook.intervals import Interval, by_bootstrap, of_mean, rank_correlation
+from mergebook.intervals import (
+    Interval,
+    Permuted,
+    by_bootstrap,
+    by_relabelling,
+    of_mean,
+    rank_correlation,
+)
 
 # A warning would reach the page's stored output. What another test left open is none of ours.
 pytestmark = pytest.mark.filterwarnings("error", "default::ResourceWarning")
@@ -153,6 +162,170 @@ def test_columns_that_are_not_paired_are_refused():
     for columns in ([1, 2, 3], [1, 2]), ([1, 2], [1, 2, 3]), ([], [1]):
         with pytest.raises(ValueError, match=r"the columns have \[\d, \d\] rows; give paired ones"):
             by_bootstrap(difference, *columns)
+
+
+# ------------------------------------------------------------------------------ by relabelling
+
+
+@pytest.mark.parametrize(
+    ("found", "spec", "text"),
+    [
+        (Permuted(0.724, 0.04, 0.97), ".2f", "0.72 (p = 0.08)"),
+        (Permuted(-0.5, 0.9, 0.2), "+.1f", "-0.5 (p = 0.40)"),
+        (Permuted(0.1, 0.6, 0.7), "+.2f", "+0.10 (p = 1.00)"),
+        (Permuted(-0.0, 0.5, 0.6), ".2f", "0.00 (p = 1.00)"),
+        (Permuted(1.0, 1 / 5001, 1.0), ".2f", "1.00 (p = 0.00)"),
+    ],
+)
+def test_a_permuted_statistic_reads_as_a_value_and_its_two_sided_p(found, spec, text):
+    assert format(found, spec) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "as_high", "as_low", "above", "below"),
+    [
+        (0.5, 0.025, 1.0, True, False),
+        (0.5, 0.026, 1.0, False, False),
+        (-0.5, 1.0, 0.025, False, True),
+        (-0.5, 1.0, 0.026, False, False),
+        # All relabellings can lie on one side of zero.
+        (-0.5, 0.01, 1.0, False, False),
+        (0.5, 1.0, 0.01, False, False),
+        (0.0, 0.01, 0.01, False, False),
+        (NAN, 0.0, 0.0, False, False),
+    ],
+)
+def test_a_permuted_statistic_is_clear_at_5_percent(value, as_high, as_low, above, below):
+    found = Permuted(value, as_high, as_low)
+    assert (found.above, found.below) == (above, below)
+
+
+def product(a, b):
+    return float(np.dot(a, b))
+
+
+def of_pairs(items, statistic, a, b, **settings):
+    """The columns are those of the pairs in the order of their names."""
+    return by_relabelling(statistic, *zip(*combinations(items, 2)), a, b, **settings)
+
+
+@pytest.mark.parametrize(
+    ("a", "value", "as_high", "as_low"),
+    [
+        ([1, 2, 3], 14, 1 / 6, 1),
+        ([1, 3, 2], 13, 3 / 6, 5 / 6),
+        ([2, 3, 1], 11, 5 / 6, 3 / 6),
+        ([3, 2, 1], 10, 1, 1 / 6),
+        ([2, 2, 2], 12, 1, 1),
+    ],
+)
+def test_three_items_by_hand(a, value, as_high, as_low):
+    """Their relabellings give their three pairs each order: sums of 14, 13, 13, 11, 11, 10."""
+    assert of_pairs("xyz", product, a, [1, 2, 3]) == (value, as_high, as_low)
+
+
+def test_items_are_relabelled_and_not_pairs():
+    """Four items, and ones at the pairs of x. Six of 24 relabellings leave x where it is.
+
+    The others leave one of the three ones in place. Of 20 choices of three pairs one is as high.
+    """
+    star = [1, 1, 1, 0, 0, 0]
+    assert of_pairs("xyzw", product, star, star) == (3, 6 / 24, 1)
+    assert of_pairs("xyzw", product, star, [0, 0, 1, 0, 1, 1]) == (1, 1, 18 / 24)
+
+
+@pytest.mark.parametrize("statistic", [product, rank_correlation])
+@pytest.mark.parametrize("size", [3, 4, 5])
+def test_a_brute_force_over_matrices_counts_the_same(statistic, size):
+    rng = np.random.default_rng(size)
+    upper = np.triu_indices(size, 1)
+    for _ in range(5):
+        a, b = (rng.integers(0, 6, (size, size)) for _ in range(2))
+        a, b = a + a.T, b + b.T
+        if np.ptp(a[upper]) == 0 or np.ptp(b[upper]) == 0:
+            continue
+        every = [
+            statistic(a[np.ix_(order, order)][upper], b[upper])
+            for order in permutations(range(size))
+        ]
+        value = statistic(a[upper], b[upper])
+        high = np.mean([f > value - 1e-9 for f in every])
+        low = np.mean([f < value + 1e-9 for f in every])
+        assert of_pairs("abcde"[:size], statistic, a[upper], b[upper]) == pytest.approx(
+            (value, high, low)
+        )
+
+
+@pytest.mark.parametrize("most", [120, 50])
+def test_the_order_of_rows_and_within_a_pair_does_not_matter(most):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(combinations("abcde", 2), columns=["first", "second"])
+    table = table.assign(a=rng.normal(size=10), b=rng.normal(size=10))
+    expected = by_relabelling(product, *table.to_dict("list").values(), most=most)
+    for seed in range(5):
+        turned = table.sample(frac=1, random_state=seed)  # the index is shuffled too
+        swap = rng.random(10) < 0.5
+        ends = turned[["first", "second"]].to_numpy()
+        ends[swap] = ends[swap][:, ::-1]
+        found = by_relabelling(product, *ends.T, turned.a, turned.b, most=most)
+        assert found == pytest.approx(expected)
+
+
+def test_unrelated_columns_have_a_uniform_p():
+    """Though pairs share items, each with an effect of its own in both columns."""
+    rng = np.random.default_rng(0)
+    first, second = np.transpose(list(combinations(range(5), 2)))
+
+    def column():
+        effect = rng.normal(size=5)
+        return effect[first] + effect[second] + rng.normal(size=10) / 2
+
+    def correlation(a, b):
+        return float(np.corrcoef(a, b)[0, 1])
+
+    found = [by_relabelling(correlation, first, second, column(), column()) for _ in range(1000)]
+    for side in ("as_high", "as_low"):
+        p = np.array([getattr(one, side) for one in found])
+        assert stats.kstest(p, "uniform").statistic < 0.05
+        assert np.mean(p <= 0.025) == pytest.approx(0.025, abs=0.015)
+    assert np.mean([one.above or one.below for one in found]) == pytest.approx(0.05, abs=0.02)
+
+
+def test_of_many_items_some_relabellings_are_drawn_and_the_identity():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=28)
+    found = of_pairs("abcdefgh", product, a, a)
+    assert found == (product(a, a), 1 / 5001, 1)
+    exact = of_pairs("abcde", product, a[:10], a[10:20], most=120)
+    drawn, again, other = (
+        of_pairs("abcde", product, a[:10], a[10:20], most=100, seed=seed) for seed in (0, 0, 1)
+    )
+    assert drawn == again != other
+    assert 101 * drawn.as_high == pytest.approx(round(101 * drawn.as_high))
+    assert 120 * exact.as_high == pytest.approx(round(120 * exact.as_high))
+    for one in (drawn, other):
+        assert one == pytest.approx(exact, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "text"),
+    [
+        (("xy", "xz"), "need each pair of 3 items once, got 2 pairs"),
+        (("xy", "xz", "xy"), "need each pair of 3 items once, got 3 pairs"),
+        (("xy", "xz", "yz", "yz"), "need each pair of 3 items once, got 4 pairs"),
+        (("xy", "xz", "yz", "zy"), "need each pair of 3 items once, got 4 pairs"),
+        (("xy", "xz", "yz", "xx"), "need each pair of 3 items once, got 4 pairs"),
+    ],
+)
+def test_a_pair_that_is_missing_or_there_twice_is_refused(pairs, text):
+    column = range(len(pairs))
+    with pytest.raises(ValueError, match=text):
+        by_relabelling(product, *zip(*pairs), column, column)
+
+
+def test_a_column_that_does_not_vary_is_never_clear():
+    found = of_pairs("abcde", rank_correlation, [1] * 10, range(10))
+    assert math.isnan(found.value) and not found.above and not found.below
 
 
 # --------------------------------------------------------------------------------- correlations
