@@ -9,6 +9,11 @@ import numpy as np
 from scipy import stats
 
 
+def unsigned_zero(value: float, spec: str) -> str:
+    """A number as text; what rounds to zero has no sign, since rounding errors decide it."""
+    return format(value + 0.0 if any(d in format(value, spec) for d in "123456789n") else 0.0, spec)
+
+
 class Interval(NamedTuple):
     """A value and its 95 % interval; `f"{x:+.1f}"` reads `+1.2 [+0.3, +2.1]`."""
 
@@ -17,7 +22,7 @@ class Interval(NamedTuple):
     high: float
 
     def __format__(self, spec):
-        value, low, high = (format(v + 0.0 if float(format(v, spec)) else 0.0, spec) for v in self)
+        value, low, high = (unsigned_zero(v, spec) for v in self)
         return f"{value} [{low}, {high}]"
 
     @property
@@ -75,7 +80,7 @@ class Permuted(NamedTuple):
 
     def __format__(self, spec):
         p = min(1.0, 2 * min(self.as_high, self.as_low))
-        return f"{format(self.value + 0.0, spec)} (p = {p:.2f})"
+        return f"{unsigned_zero(self.value, spec)} (p = {p:.2f})"
 
     @property
     def above(self) -> bool:
@@ -121,6 +126,8 @@ def by_relabelling(
         rows = [places[frozenset((name[x], name[y]))] for x, y in zip(first, second)]
         found.append(statistic(a[rows], b))
     value = float(statistic(a, b))
+    if np.isnan(value):
+        return Permuted(value, 1.0, 1.0)
     high, low = (np.mean([sign * f >= sign * value - 1e-12 for f in found]) for sign in (1, -1))
     return Permuted(value, float(high), float(low))
 

@@ -44,6 +44,7 @@ def same(a, b):
         # What rounding errors leave has no sign: another processor's may be the other one.
         (Interval(-1e-12, -1e-10, 1e-12), "+.1f", "+0.0 [+0.0, +0.0]"),
         (Interval(-0.0, -1e-12, 1), ".1f", "0.0 [0.0, 1.0]"),
+        (Interval(-0.04, -0.05, 0.04), "+.1f", "+0.0 [-0.1, +0.0]"),
     ],
 )
 def test_an_interval_reads_as_a_value_and_its_bounds(interval, spec, text):

@@ -160,11 +160,12 @@ def pruned(r, how: str, keep: float) -> list[State]:
             score = torch.rand(len(flat), generator=generator).to(flat) * changed
             if how == "largest":
                 score = flat.abs()
-            elif how == "elected":
-                score, count = agree[number].to(flat), max(1, int(agree[number].sum()))
-            elif how == "as many":
-                count = max(1, int(agree[number].sum()))
-            flat *= score >= score.kthvalue(len(flat) - count + 1).values
+            elif how in ("elected", "as many"):
+                count = int(agree[number].sum())
+            if how == "elected":
+                flat *= agree[number]
+            else:
+                flat *= score >= score.kthvalue(len(flat) - count + 1).values if count else 0
     return [
         {n: v.view_as(taus[0][n]) for n, v in zip(taus[0], flat.split(sizes))} for flat in stack
     ]

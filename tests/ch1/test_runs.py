@@ -385,6 +385,17 @@ def test_units_of_blurred_networks_deviate_as_in_section_4(networks):
         assert base == pytest.approx(relu(1 - abs(x) / row.sigma), abs=1e-9)
 
 
+def test_without_deviations_merge_and_ensemble_are_the_base(monkeypatch):
+    def none(*size, generator, dtype):
+        return torch.zeros(size, dtype=dtype)
+
+    monkeypatch.setattr(torch, "randn", none)
+    [row] = counterexamples.blurred((0.1,)).itertuples()
+    triangle = relu(1 - abs(np.linspace(-0.4, 0.4, 201)) / 0.1)
+    assert (row.merged, row.ensemble) == pytest.approx((triangle.mean(), triangle.mean()))
+    assert row.node == 0 and row.apart < 1e-12
+
+
 def test_a_units_loss_is_what_section_4_expects(networks):
     table = counterexamples.blurred((0.3, 0.1), k=2.0)
     for row, network in zip(table.itertuples(), networks):

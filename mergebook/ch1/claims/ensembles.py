@@ -90,9 +90,10 @@ def beats(contest: Table, printed: Table) -> Outcome:
     """
     experts = contest[contest.kind == "experts"]
     points = experts.assign(points=[g.value for g in gains(experts)])
-    worlds = points[points.family.str.startswith("lab")].groupby("family").points.mean()
+    in_lab = points.family.str.startswith("lab ")
+    worlds = points[in_lab].groupby("family").points.mean()
     lab = of_mean(worlds)
-    suites = points[~points.family.str.startswith("lab")]
+    suites = points[~in_lab]
     by_suite = [
         {"suite": name, "more": of_mean(part.points)}
         for name, part in suites.groupby("family", sort=False)

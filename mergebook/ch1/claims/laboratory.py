@@ -270,4 +270,5 @@ def predicts(groups: Table, pairs: Table) -> Outcome:
         "groups": len(groups),
         "worlds": groups.seed.nunique(),
     }
-    return weighed(holds, against, readings["own_mloss"][0], values)
+    opposed = bool(suites) and all(suite["own_mloss"].below for suite in suites)
+    return weighed(holds, against, readings["own_mloss"][0] and not opposed, values)
