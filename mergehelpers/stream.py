@@ -6,11 +6,12 @@ record of what went in (`merge.json`) lies beside it. `python -m mergehelpers me
 for it.
 """
 
-import inspect
+import difflib
 import json
 import math
 import os
 import re
+import reprlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,14 +24,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 import mergehelpers
-from mergehelpers import merge, stacks, states
+from mergehelpers import merge, states
+from mergehelpers.merge.registry import Rule, Size, Tensors
+from mergehelpers.merge.stacks import SLAB
+from mergehelpers.parameters import Listed, Text, Wrong
 from mergehelpers.suites import sha256
 from mergehelpers.toml import Document
 
-RULES = {
-    name: getattr(merge, name)
-    for name in ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")
-}
 FIELDS = {
     "rule": "a text",
     "base": "a text",
@@ -40,17 +40,16 @@ FIELDS = {
     "mixed": "true or false",
     "partial": "true or false",
 }
-SETTINGS = {
-    "keep": "a number",
-    "scale": "a number",
-    "scope": "a text",
-    "seed": "a whole number",
-    "increment": "a text",
-    "elect_signs": "true or false",
-    "rescale": "true or false",
-    "biases": "true or false",
-    "weights": "a list of numbers",
-    "rates": "a text",
+# What other tools call our rules and settings.
+SYNONYMS = {
+    "linear": "average",
+    "dare_linear": "dare",
+    "dare_ties": "dare, with elect_signs = true",
+    "density": "keep",
+    "weight": "weights",
+    "lambda": "scale",
+    "gamma": "outliers",
+    "random_seed": "seed",
 }
 UNITS = {"MB": 10**6, "GB": 10**9}
 CODES = {
@@ -92,15 +91,17 @@ class Job:
     rest: dict[str, Tensor]
     shards: list["Shard"]
 
+    @property
+    def rule(self) -> Rule:
+        return merge.RULES[self.spec["rule"]]
+
     def merged(self) -> Iterable[tuple[str, Tensor]]:
         """The merged tensors, one after the other, and the rest.
 
         A value that is not finite raises `ValueError`.
         """
         models = (self.models[0], self.models[1:]) if "base" in self.spec else (self.models,)
-        return chain(
-            _finite(RULES[self.spec["rule"]].stream(*models, **self.settings)), self.rest.items()
-        )
+        return chain(_finite(self.rule.stream(*models, **self.settings)), self.rest.items())
 
     def report(self) -> str:
         """What the merge will read, write and need, as lines of text."""
@@ -137,39 +138,32 @@ class Job:
 
     def memory(self) -> int:
         """An upper estimate of the bytes needed beside mapped files."""
-        q, rule = len(self.models), self.spec["rule"]
         floats = [
             value for model in self.models for value in model.values() if value.is_floating_point()
         ]
-        sizes, width = (
-            [value.numel() for value in floats[: len(floats) // q]],
-            max(4, *(value.element_size() for value in floats), 0),
+        q, entries = (
+            len(self.models),
+            [v.numel() for v in floats[: len(floats) // len(self.models)]],
         )
-        largest, few = max(sizes, default=0), min(stacks.FEW, sum(sizes))
+        width = max(4, *(value.element_size() for value in floats), 0)
+        size = Size(q, max(entries, default=0), sum(entries), width)
+        rows = [self.models[0][name].numel() for name in self.settings.get("rates", {})]
+        unmapped = [
+            file.stat().st_size
+            for source in self.sources
+            for file in source.files
+            if not states.mapped(file)
+        ]
+        copied = [v.nbytes for v in floats if v.numel() == size.largest and not v.is_contiguous()]
         return sum(
             (
                 int(4e8),  # Python and torch
-                12 * q * stacks.SLAB * width,
-                2 * largest * width,  # a merged tensor, as it is made and as it is written
-                q * largest * (rule in ("dare", "m_dare")),  # draws
-                (q + 1) * few * width * (rule in ("ties", "m_ties")),  # selection of the threshold
-                q
-                * width
-                * max(
-                    (self.models[0][name].numel() for name in self.settings.get("rates", {})),
-                    default=0,
-                ),
-                sum(
-                    value.nbytes
-                    for value in floats
-                    if value.numel() == largest and not value.is_contiguous()
-                ),
-                sum(
-                    file.stat().st_size
-                    for source in self.sources
-                    for file in source.files
-                    if not states.mapped(file)
-                ),
+                12 * q * SLAB * width,
+                2 * size.largest * width,  # a merged tensor, as it is made and as it is written
+                self.rule.memory(size),
+                q * width * max(rows, default=0),
+                *copied,
+                *unmapped,
             )
         )
 
@@ -198,9 +192,13 @@ def read_spec(path: str | Path) -> Job:
         tied = {twin for name, twin in states.tied(models[0]) if name in own}
         rest = {name: value for name, value in models[0].items() if name not in own | tied}
         models[0] = {name: value for name, value in models[0].items() if name in own}
-    if "rates" in settings:
-        sources.append(Source("rates", settings["rates"], _files(settings["rates"], document)))
-        settings["rates"] = states.load_files(sources[-1].files)
+    for name, kind in _from_files(merge.RULES[spec["rule"]]).items():
+        if name in settings:
+            found = [settings[name]] if not kind.each else settings[name]
+            own = [Source(name, path, _files(path, document)) for path in found]
+            sources += own
+            loaded = [states.load_files(source.files) for source in own]
+            settings[name] = loaded if kind.each else loaded[0]
     if spec.get("mixed"):
         models[0] = states.Mixed(models[0])
     states.check_compatible(
@@ -374,41 +372,59 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
 
 def _finite(pairs):
     for name, value in pairs:
-        if not all(slab.isfinite().all() for slab in value.flatten().split(stacks.SLAB)):
+        if not all(slab.isfinite().all() for slab in value.flatten().split(SLAB)):
             raise ValueError(f"{name}: merged values do not fit {value.dtype}")
         yield name, value
+
+
+def _from_files(rule):
+    """The settings of a rule that a spec gives as names of files, with their kinds."""
+    kinds = {name: setting.kind for name, setting in rule.settings.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, Tensors)}
 
 
 def _settings(document):
     """The settings of a checked spec; its rule has tried them on models of one number."""
     spec = document.content
     document.check(spec, "", FIELDS, ("rule", "experts"))
-    rule, settings = spec["rule"], dict(spec.get("settings", {}))
-    if rule not in RULES:
-        document.fail(f"rule is {rule!r}; allowed: {', '.join(RULES)}", "", "rule")
-    parameters = inspect.signature(RULES[rule]).parameters
-    if ("base" in parameters) != ("base" in spec):
-        document.fail(
-            f"the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"),
-            "",
-            "rule",
-        )
+    name, settings = spec["rule"], dict(spec.get("settings", {}))
+    if name not in merge.RULES:
+        hint = f"that is {SYNONYMS[name]} here; " if name in SYNONYMS else ""
+        document.fail(f"rule is {name!r}; {hint}allowed: {', '.join(merge.RULES)}", "", "rule")
+    rule = merge.RULES[name]
+    if rule.needs_base != ("base" in spec):
+        needs = "needs a base" if rule.needs_base else "takes no base"
+        document.fail(f"the rule {name} {needs}", "", "rule")
     if spec.get("partial") and "base" not in spec:
-        document.fail(f"partial needs a base, and the rule {rule} takes none", "", "partial")
-    taken = {name: parameter for name, parameter in parameters.items() if name in SETTINGS}
-    document.check(
-        settings,
-        "settings",
-        {name: SETTINGS[name] for name in taken},
-        [name for name, parameter in taken.items() if parameter.default is parameter.empty],
-    )
-    one = {"one": torch.zeros(1)}
-    experts = [one] * max(1, len(spec["experts"]))
-    tried = settings | {"rates": {}} if "rates" in settings else settings
-    try:
-        RULES[rule].stream(*([one, experts] if "base" in spec else [experts]), **tried)
-    except ValueError as error:
-        document.fail(str(error), "settings")
+        document.fail(f"partial needs a base, and the rule {name} takes none", "", "partial")
+    files = _from_files(rule)
+    for key, value in settings.items():
+        if key not in rule.settings:
+            near = difflib.get_close_matches(key, rule.settings, 1)
+            near = [SYNONYMS[key]] if SYNONYMS.get(key) in rule.settings else near
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            allowed = ", ".join(rule.settings) or "none"
+            document.fail(
+                f"unknown field {key!r} in [settings]; {hint}allowed: {allowed}", "settings", key
+            )
+        kind = rule.settings[key].kind
+        if key in files:
+            kind = Listed(Text(), len(spec["experts"])) if kind.each else Text()
+        try:
+            kind.check(value)
+        except Wrong:
+            document.fail(f"{key} is {reprlib.repr(value)}; allowed: {kind}", "settings", key)
+    for key, setting in rule.settings.items():
+        if setting.default is ... and key not in settings:
+            document.fail(f"[settings] lacks the field {key!r}: {setting.kind}", "settings")
+    if not any(kind.each for kind in files.values()):
+        one = {"one": torch.zeros(1)}
+        experts = [one] * max(1, len(spec["experts"]))
+        tried = settings | {key: {} for key in files}
+        try:
+            rule.stream(*([one, experts] if rule.needs_base else [experts]), **tried)
+        except ValueError as error:
+            document.fail(str(error), "settings")
     return settings
 
 

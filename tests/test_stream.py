@@ -295,7 +295,7 @@ def test_paths_are_relative_to_the_spec_and_not_to_the_folder_one_is_in(tmp_path
 
 BAD = {
     "toml": (lambda f: (f / "spec.toml").write_text("rule = "), "spec.toml is not valid TOML"),
-    "rule": (lambda f: spec(f, "tie"), "rule is 'tie'; allowed: average, task_arithmetic, ties"),
+    "rule": (lambda f: spec(f, "tie"), "rule is 'tie'; allowed: average, "),
     "field": (
         lambda f: spec(f, top='shards = "1 GB"'),
         "spec.toml, line 4: unknown field 'shards' in the top level; did you mean 'shard'",
@@ -325,28 +325,28 @@ BAD = {
     ),
     "setting's kind": (
         lambda f: spec(f, settings='keep = "0.1"\nscale = 1'),
-        "keep in .settings. must be a number, got '0.1'",
+        "keep is '0.1'; allowed: a number above 0, 1 or less",
     ),
     "not finite": (
         lambda f: spec(f, settings="keep = 0.1\nscale = nan"),
-        "scale in .settings. must be a number, got nan",
+        "scale is nan; allowed: a number",
     ),
     "a truth for a number": (
         lambda f: spec(f, settings="keep = 0.1\nscale = true"),
-        "scale in .settings. must be a number, got True",
+        "scale is True; allowed: a number",
     ),
     "range": (
         lambda f: spec(f, settings="keep = 1.5\nscale = 1"),
-        "keep is 1.5; allowed: above 0, at most 1",
+        "keep is 1.5; allowed: a number above 0, 1 or less",
     ),
     "scope": (lambda f: spec(f, settings='keep = 0.5\nscale = 1\nscope = "row"'), "scope is 'row'"),
     "weights": (
         lambda f: spec(f, "average", "weights = [0.5, 0.5]", base=""),
-        "one weight for each of 3 models",
+        "a number from 0 for each of 3 models",
     ),
     "a text among weights": (
         lambda f: spec(f, "average", 'weights = ["a"]', base=""),
-        "weights in .settings. must be a list of numbers, got .'a'.",
+        r"weights is \['a'\]; allowed: a list of 1 or more, each a number",
     ),
     "shard": (
         lambda f: spec(f, top='shard = "1 kB"'),
@@ -358,11 +358,11 @@ BAD = {
     ),
     "seed": (
         lambda f: spec(f, "dare", f"keep = 0.5\nscale = 1\nseed = {10**30}"),
-        "seed in .settings. must be a whole number, got 10",
+        "seed is 10.*; allowed: a whole number from 0 to ",
     ),
     "huge": (
         lambda f: spec(f, settings=f"keep = 0.5\nscale = {10**400}"),
-        "scale in .settings. must be a number, got 1000",
+        "scale is 1000.*; allowed: a number",
     ),
     "no tensors": (
         lambda f: save_file({}, spec(f).parent / "base" / "model.safetensors"),
@@ -412,7 +412,7 @@ def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
         "[settings]\nkeep = 1.5\nscale = 1\n"
     )
     with pytest.raises(
-        ValueError, match="spec.toml, line 4: keep is 1.5; allowed: above 0, at most 1"
+        ValueError, match="spec.toml, line 5: keep is 1.5; allowed: a number above 0, 1 or less"
     ):
         stream.read_spec(tmp_path / "spec.toml")
 
