@@ -40,7 +40,7 @@ def knots(base: Mapping[str, Tensor], experts: Models, keep: Keep, scale: Scale)
         stack = torch.stack([expert[key].to(stacks.dtype) for expert in experts])
         stack = stack - value.to(stacks.dtype)
         basis, parts = align(stack.flatten(2)) if stack.ndim > 2 else (None, stack)
-        added = disjoint_mean(trim(parts.flatten(1), keep)).view_as(parts[0])
+        added = disjoint_mean(trim(parts.reshape(len(parts), -1), keep)).view_as(parts[0])
         added = added if basis is None else (basis @ added).view_as(stack[0])
         return joined([value.to(stacks.dtype) + scale * added], value)
 

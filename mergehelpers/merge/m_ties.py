@@ -52,7 +52,7 @@ def m_dare(
     seed: Seed,
     weights: Weights = None,
 ) -> Pairs:
-    """DARE-TIES with keep rates of their own for the rows of the weights in `rates`.
+    """DARE-TIES with a keep rate for each row of the weights in `rates` (Wang et al. 2026).
 
     Each row is divided by its rate. `weights` are used as in `dare`.
     """
