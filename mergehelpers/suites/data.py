@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mergehelpers import states
+from mergehelpers import checkpoints
 
 SPLITS = ("train", "val", "test", "unlabelled")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -228,9 +228,10 @@ def hub_package():
 
 def _hub(name, spec):
     datasets = hub_package()
-    with states.hub_errors(name):
+    id, _, revision = (name, "", "") if Path(name).exists() else name.partition("@")
+    with checkpoints.hub_errors(name):
         try:
-            loaded = datasets.load_dataset(name, spec.get("config"))
+            loaded = datasets.load_dataset(id, spec.get("config"), revision=revision or None)
         except datasets.exceptions.DatasetGenerationError as error:
             raise ValueError(error.__cause__ or error) from error
     theirs = spec.get("splits", {})
