@@ -14,6 +14,8 @@ from mergehelpers import checkpoints
 from mergehelpers.backbones.base import Backbone, Inputs, hf_config, hf_tokenizer
 from mergehelpers.states import State
 
+COLOURS = ((), (3,))  # what may follow (n, height, width)
+
 
 class Images(Backbone):
     """Images as CLIP wants them.
@@ -33,12 +35,14 @@ class Images(Backbone):
 
         Short side resized, centre cropped, mean and spread removed.
         """
-        if isinstance(inputs, np.ndarray) and (
-            inputs.dtype != np.uint8 or inputs.ndim not in (3, 4)
+        array = isinstance(inputs, np.ndarray)
+        if array and (
+            inputs.dtype != np.uint8 or inputs.ndim < 3 or inputs.shape[3:] not in COLOURS
         ):
             raise ValueError(
                 "an array of images must be uint8, 0 to 255, of shape (n, height, width) or "
-                f"(n, height, width, 3); this one is {inputs.dtype} {inputs.shape}"
+                f"(n, height, width, 3); this one is {inputs.dtype} {inputs.shape}. Floats from 0 "
+                "to 1: multiply by 255 and round"
             )
         if not isinstance(inputs, np.ndarray) or inputs.shape[1:3] != (self.size, self.size):
             inputs = np.stack([self._fit(image) for image in inputs])

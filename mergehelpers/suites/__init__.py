@@ -18,7 +18,7 @@ from torch.nn.functional import linear, normalize
 from mergehelpers import checkpoints, states
 from mergehelpers.backbones import KINDS, Backbone
 from mergehelpers.states import State
-from mergehelpers.suites import data, manifest, packing
+from mergehelpers.suites import data, manifest, packing, readers
 
 DATA = Path(__file__).parent.parent / "data"
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -30,10 +30,11 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 class Task:
     """One classification task.
 
-    `inputs[split]` are raw inputs (an array of images, a list of sentences, or `data.Items`),
+    `inputs[split]` are raw inputs (an array of images, a list of sentences, or `readers.Items`),
     `labels[split]` int64 class indices; the splits are train, val, test and unlabelled (inputs kept
-    for methods that use no labels). `head` has `weight` (classes, width) and `bias` (classes,); it
-    is None where the model itself scores the class names as words (T5).
+    for methods that use no labels; a label is -1 where there is none). `head` has `weight`
+    (classes, width) and `bias` (classes,); it is None where the model itself scores the class names
+    as words (T5).
     """
 
     name: str
@@ -215,7 +216,7 @@ class _Loader:
             if source not in (*manifest.HEADS, "minilm") and not source.startswith("hub:"):
                 self.where(source)
         if any(task["data"].startswith("hub:") for task in tasks):
-            data.hub_package()
+            readers.hub_package()
 
     def suite(self):
         spec = self.spec
@@ -294,7 +295,9 @@ class _Loader:
         hub = "hub:" if entry["data"].startswith("hub:") else ""
         splits = data.read_splits(hub + self.where(entry["data"], fetch=False), classes, entry)
         try:
-            self.backbone.prepare(splits["test"][0][:1])
+            for inputs, _ in splits.values():
+                if len(inputs):
+                    self.backbone.prepare(inputs[:1])
         except Exception as error:
             raise ValueError(
                 f"{self.path}: [{name}] the backbone cannot take the inputs of {entry['data']}: "
