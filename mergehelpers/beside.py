@@ -135,7 +135,7 @@ def _config(mine, theirs):
     """The settings that differ, in words; a setting that is nothing or false may be missing."""
     mine, theirs = _flat(mine), _flat(theirs)
     # Settings that only one has come last: versions of a library add some.
-    keys = sorted(mine.keys() | theirs.keys(), key=lambda key: (key not in mine, key not in theirs))
+    keys = sorted(mine | theirs, key=lambda key: (key not in mine) + (key not in theirs))
     words = [
         f"{key} {_value(theirs, key)} for {_value(mine, key)}"
         for key in keys

@@ -267,7 +267,9 @@ def hub_errors(name: str):
     """
     try:
         yield
-    except (OSError, ValueError, RuntimeError) as error:
+    except ImportError:
+        raise
+    except Exception as error:  # of any kind, where libraries read what they did not write
         if Path(name).expanduser().exists():
             raise ValueError(f"{name} could not be read: {error}") from error
         raise FileNotFoundError(

@@ -41,7 +41,7 @@ def check_plain(state: Mapping[str, Tensor], where: str | Path) -> None:
     scaled = {name.rpartition(".")[0] for name in state if SCALES.search(name.rpartition(".")[2])}
     for name, value in state.items():
         if _quantised(name, value, scaled):
-            raise ValueError(quantised(where, f"{name} is {_type(value)}"))
+            raise ValueError(quantised(where, f"{name}, {_type(value)}"))
     for name, value in state.items():
         if odd := _odd(value):
             raise ValueError(f"{where}: {name} {odd}")

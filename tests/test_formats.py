@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import normalize
 
@@ -47,6 +49,14 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(package.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     package.disable_progress_bars()
     return package
+
+
+@pytest.fixture(scope="module")
+def offline():
+    """No test asks the Hub, whatever a garbled manifest names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        yield
 
 
 def load(folder, content):
@@ -1287,7 +1297,7 @@ DAMAGED = {
     ),
     "an expert in 8 bits": (
         weights("birds.safetensors", "conv1.weight", torch.ones(16, 3, 4, 4, dtype=torch.int8)),
-        "birds.safetensors is quantised .conv1.weight is int8",
+        "birds.safetensors is quantised .conv1.weight, int8",
     ),
     "an expert in float8": (
         weights("birds.safetensors", "proj", torch.ones(16, 6).to(torch.float8_e4m3fn)),
@@ -1643,3 +1653,59 @@ def test_bundled_manifests_on_the_hub_are_valid():
     for name in ("clip-vit-b-32", "clip-vit-l-14", "t5-base", "bert-base"):
         content = manifest.read_manifest(suites.DATA / name / "suite.toml", suites.DATA)
         assert content["name"] == name and len(content["tasks"]) in (5, 7, 8)
+
+
+# A good suite, garbled
+
+GARBLED = ("suite.toml", "moods.csv", "base/config.json", "expert/model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def good(text_models, tmp_path_factory):
+    """A folder with a suite that loads, and the suite."""
+    folder = tmp_path_factory.mktemp("good")
+    content = copy.deepcopy(text_models)
+    tiny.bert(folder / "base", seed=0)
+    tiny.bert(folder / "expert", seed=1)
+    content["base"] = content["backbone"]["model"] = "base"
+    content["tasks"]["moods"] |= {"expert": "expert"} | as_csv(folder)
+    return folder, load(folder, content)
+
+
+def change(draw, content):
+    """Bytes without a piece, with one byte changed, or with two lines exchanged."""
+    at, size = draw(st.integers(0, len(content) - 1)), draw(st.integers(1, 40))
+    kind = draw(st.sampled_from(["cut", "drop", "flip", "exchange"]))
+    if kind == "cut":
+        return content[:at]
+    if kind == "drop":
+        return content[:at] + content[at + size :]
+    if kind == "flip":
+        return content[:at] + bytes([content[at] ^ size]) + content[at + 1 :]
+    lines = content.split(b"\n")
+    i, j = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
+    lines[i], lines[j] = lines[j], lines[i]
+    return b"\n".join(lines)
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_a_garbled_suite_loads_as_it_was_or_gives_one_error(good, offline, data):
+    """Whatever a change makes of a manifest, a table, a configuration, or weights."""
+    folder, suite = good
+    path = folder / data.draw(st.sampled_from(GARBLED))
+    before, files = path.read_bytes(), sorted(folder.rglob("*"))
+    path.write_bytes(change(data.draw, before))
+    try:
+        found = suites.load_suite(str(folder))
+    except (ValueError, FileNotFoundError) as error:
+        assert str(error)
+    else:
+        task = found.task("moods") if "moods" in found.tasks else next(iter(found.tasks.values()))
+        assert len(task.inputs["test"]) == len(task.labels["test"]) > 0
+        assert all(value.isfinite().all() for value in found.base.values())
+        if path.read_bytes() == before:
+            assert list(task.inputs["test"]) == list(suite.task("moods").inputs["test"])
+    finally:
+        path.write_bytes(before)
+    assert sorted(folder.rglob("*")) == files

@@ -201,7 +201,12 @@ class _Loader:
             options["model"] = self.where(options["model"])
         if (tag := spec["base"]).startswith("open_clip:"):
             options["pretrained"] = tag.removeprefix("open_clip:")
-        self.backbone = KINDS[spec["backbone"]["kind"]](**options)
+        try:
+            self.backbone = KINDS[spec["backbone"]["kind"]](**options)
+        except (OSError, ValueError, ImportError):
+            raise
+        except Exception as error:  # of any kind, where a configuration makes no network
+            raise ValueError(f"{path}: no network comes of [backbone]: {error!r}") from error
 
     def check_places(self):
         """Raise unless all that is needed on this machine is there.
