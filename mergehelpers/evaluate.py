@@ -14,6 +14,8 @@ from mergehelpers.states import State
 from mergehelpers.suites import Suite
 from mergehelpers.suites.data import SPLITS, UNKNOWN
 
+COLUMNS = ["model", "task", "inputs", "correct", "accuracy", "low", "high", "normalised"]
+
 
 @torch.no_grad()
 def predictions(
@@ -214,7 +216,7 @@ def accuracy(
                 "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)  # also where there is no task
 
 
 def _labels(suite, task, split):

@@ -488,3 +488,10 @@ def test_runs_are_summed_up_in_percent_and_differences_in_words():
     ]
     assert evaluate.percent(runs) == pytest.approx(100 * (1 / 2 + 1 + 0 + 1 / 3) / 4)
     assert evaluate.shown((1.25, -0.04, 2.5)) == "+1.2 [-0.0, +2.5]"
+
+
+def test_of_no_task_there_is_an_empty_table(suite, models):
+    """As of a suite that has no task out of domain."""
+    table = evaluate.accuracy(suite, models, tasks=[], device="cpu")
+    assert list(table.columns) == evaluate.COLUMNS and table.empty
+    assert list(evaluate.matrix(table).columns) == ["mean"]
