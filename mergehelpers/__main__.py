@@ -36,8 +36,10 @@ def main() -> None:
         stream.place(options.out)
         job = stream.read_spec(options.spec)
         print(job.report())
-        if not options.dry_run:
-            stream.run(job, options.out)
+        if options.dry_run:
+            stream.check_room(job, options.out)
+        else:
+            print(stream.run(job, options.out))
     except (OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mergehelpers import merge, states, stream
+from mergehelpers import checkpoints, merge, stream
 from mergehelpers.merge import stacks
 from mergehelpers.merge.registry import Float, Tensors, rule, table
 
@@ -190,8 +190,10 @@ def test_files_merge_to_the_bits_of_memory(found, tmp_path):
         lines.append(f"{name} = {json.dumps(value)}")
     (tmp_path / "spec.toml").write_text("\n".join(lines))
     stream.run(stream.read_spec(tmp_path / "spec.toml"), tmp_path / "out")
-    merged = states.load(tmp_path / "out")
-    order = states.load(tmp_path / ("base.safetensors" if found.needs_base else "0.safetensors"))
+    merged = checkpoints.load(tmp_path / "out")
+    order = checkpoints.load(
+        tmp_path / ("base.safetensors" if found.needs_base else "0.safetensors")
+    )
     models = [{n: models[0][n] for n in order}, models[1]] if found.needs_base else models
     if not found.needs_base:
         models = [[{n: m[n] for n in order} for m in models[0]]]

@@ -68,12 +68,11 @@ class Stack:
             # entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
                 who = "expert" if self.base else "model"
-                guilty = [
-                    f"{who} {j}" for j, part in enumerate(parts) if not part.isfinite().all()
-                ] or ["base"]
-                raise ValueError(
-                    f"these models cannot be merged: {self.name}: {guilty[0]} holds NaN or infinity"
-                )
+                named = {f"{who} {j}": part for j, part in enumerate(parts)}
+                named |= {"base": self.base[i]} if self.base else {}
+                guilty = [name for name, part in named.items() if not part.isfinite().all()]
+                what = f"{guilty[0]} holds NaN or infinity" if guilty else "a change is too large"
+                raise ValueError(f"these models cannot be merged: {self.name}: {what}")
             yield slab if self.weights is None else slab * self.weights
 
     def frozen(self) -> bool:
