@@ -121,6 +121,8 @@ def _load_file(path):
     if not path.is_file():
         raise FileNotFoundError(f"no weights file at {path}")
     check_first_bytes(path)
+    if path.stem == "adapter_model":  # as peft calls all of its files
+        raise ValueError(unmergeable.adapter(path, "by its name"))
     if path.suffix not in SAFE + PICKLED:
         raise ValueError(f"{path} is not a weights file; allowed: {', '.join(SAFE + PICKLED)}")
     try:

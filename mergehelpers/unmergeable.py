@@ -21,8 +21,9 @@ PLAIN = (
 NARROW = (torch.int32, torch.int16, torch.int8, torch.uint8)  # indices and positions are int64
 # Parts of names that the adapters of peft, diffusers, LyCORIS and kohya have, and full models not.
 ADAPTER = re.compile(
-    r"(?:^|\.)(lora_|lora\.(?:up|down)\b|ia3_|hada_w|lokr_w|oft_|boft_|vera_lambda_|adaption_"
-    r"|fourierft_|randlora_|prompt_embeddings\b|adapter_(?:down|up)\b)"
+    r"(?:^|\.)([a-z]*lora_|lora\.(?:up|down)\b|ia3_|hada_|lokr_|(?:ps)?oft_|boft_|p?vera_lambda_|hra_u"
+    r"|adaption_prompt|fourierft_|waveft_|shira_|c3a_kernel|miss_block|road_theta|ln_tuning_"
+    r"|trainable_tokens_|prompt_embeddings\b|adapter_(?:down|up)\b)"
 )
 # Last parts of names that GPTQ, AWQ and bitsandbytes write.
 QUANTISED = {"qweight", "qzeros", "g_idx", "SCB", "absmax", "quant_map", "weight_format"}

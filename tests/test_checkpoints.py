@@ -384,6 +384,10 @@ ADAPTERS = {
     "OFT": "base_model.model.k.oft_r",
     "prompts": "prompt_embeddings",
     "VeRA": "base_model.model.k.vera_lambda_b",
+    "RandLoRA": "base_model.model.k.randlora_lambda",
+    "HRA": "base_model.model.k.hra_u",
+    "MiSS": "base_model.model.k.miss_block",
+    "norms": "base_model.model.LayerNorm.ln_tuning_layers.bias",
 }
 
 
@@ -405,8 +409,14 @@ def test_a_folder_with_an_adapter_is_refused_even_beside_a_model(tmp_path, whole
         same(checkpoints.load(tmp_path / "model.safetensors"), model(0))
 
 
+def test_a_file_that_peft_wrote_is_an_adapter_whatever_it_holds(tmp_path):
+    save_file(model(0), tmp_path / "adapter_model.safetensors")
+    with pytest.raises(ValueError, match="adapter_model.safetensors is an adapter.*by its name"):
+        checkpoints.load(tmp_path / "adapter_model.safetensors")
+
+
 def test_names_that_only_resemble_adapters_are_those_of_models(tmp_path):
-    names = ("l.w_lora.lora.0.weight", "explora_A", "soft_r", "adapter.layers.0.weight")
+    names = ("l.w_lora.lora.0.weight", "road_signs.weight", "soft_r", "adapter.layers.0.weight")
     save_file({name: torch.ones(2, 2) for name in names}, tmp_path / "model.safetensors")
     assert checkpoints.load(tmp_path).keys() == set(names)
 
