@@ -230,14 +230,3 @@ def depths(state: Mapping[str, Tensor]) -> dict[str, float]:
         key: int(match[2]) / max(last[match[1]], 1) if match else float(at_the_end(key))
         for key, match in blocks.items()
     }
-
-
-def __getattr__(name):
-    """What `checkpoints` took over, under its old names, until all callers ask there."""
-    from mergehelpers import checkpoints
-
-    if name in ("load", "load_files", "files", "mapped", "hub_folder", "SAFE", "PICKLED"):
-        return getattr(checkpoints, name)
-    if name == "BESIDE":
-        return checkpoints.beside.FILES
-    raise AttributeError(name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mergehelpers import merge, states, stream
+from mergehelpers import checkpoints, merge, stream
 
 PAGE = (Path(__file__).parents[1] / "book" / "paper-scale.md").read_text(encoding="utf-8")
 
@@ -30,9 +30,9 @@ def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch)
             and python == "python"
         )
         assert Path("merged").exists() == ("--dry-run" not in arguments)
-    found = {"states": states}
+    found = {}
     exec(compile(look, "look", "exec"), found)
-    base, *experts = (states.load(f"models/{name}") for name in ("base", "digits", "clothes"))
+    base, *experts = (checkpoints.load(f"models/{name}") for name in ("base", "digits", "clothes"))
     expected = merge.ties(base, experts, 0.2, 1.0)
     assert all(torch.equal(found["merged"][name], value) for name, value in expected.items())
 
