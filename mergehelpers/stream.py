@@ -195,6 +195,8 @@ def read_spec(path: str | Path) -> Job:
         document.fail(f"{sources[0].name} holds no tensors")
     rest, left = _chosen(document, models, sources)
     notes += left
+    if not any(value.is_floating_point() for value in models[0].values()):
+        document.fail(f"{sources[0].name} has no floating-point tensor to merge")
     for name, kind in _from_files(merge.RULES[spec["rule"]]).items():
         if name in settings:
             found = [settings[name]] if not kind.each else settings[name]
