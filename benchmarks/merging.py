@@ -25,14 +25,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from mergehelpers import merge, mloss, mties, states, stream
+from mergehelpers import checkpoints, merge, mloss, mties, states, stream
 from mergehelpers.backbones import OpenClipVision
+from mergehelpers.merge.registry import Tensors
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS, RATES = "model.safetensors", "rates.safetensors"
 KEEP, SCALE, SPREAD, INPUTS = 0.2, 0.3, 0.1, 128
 SLOW = 30  # seconds
 FLOOR, GLOBAL, TENSOR = "average", "TIES", "TIES per tensor"
+NAMED = ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")
 
 
 def make(work, count, model, dtype):
@@ -198,7 +200,7 @@ def timed(owner, name, spent, part):
 def m_ties(reading, images=INPUTS):
     def run(work, count, out):
         backbone, spent = OpenClipVision(model=work.name.rpartition("-")[0]), {}
-        base, *experts = [states.load(folder / WEIGHTS) for folder in folders(work, count)]
+        base, *experts = [checkpoints.load(folder / WEIGHTS) for folder in folders(work, count)]
         inputs = (
             torch.randint(0, 256, (images, 224, 224, 3), generator=torch.Generator().manual_seed(0))
             .byte()
@@ -234,6 +236,12 @@ CONTENDERS = {
     "mergekit": (mergekit, "mergekit", TENSOR),
     "FusionBench": (fusion_bench, "fusion_bench", GLOBAL),
 }
+# Rules that the names above do not say, with their example settings, if these are no tensors.
+for found in merge.RULES.values():
+    given = {n: setting.example for n, setting in found.settings.items() if setting.default is ...}
+    tensors = [n for n in given if isinstance(found.settings[n].kind, Tensors)]
+    if found.name not in NAMED and not tensors and found.count is None:
+        CONTENDERS[found.name] = (ours(found.name, found.needs_base, **given), None, None)
 
 
 def limit():

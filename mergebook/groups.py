@@ -117,7 +117,7 @@ class Workshop:
             return prepare(x)["pixels"], y
         t = self.suite.task(task)
         parts = (
-            [part for part in ("train", "unlabelled") if part in t.labels]
+            [p for p in ("train", "unlabelled") if p in t.labels and (t.labels[p] >= 0).all()]
             if split == "pool"
             else [split]
         )

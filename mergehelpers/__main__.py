@@ -1,4 +1,4 @@
-"""`python -m mergehelpers merge SPEC OUT`: merge models from files to files."""
+"""`python -m mergehelpers merge SPEC OUT` merges models from files to files; `rules` lists how."""
 
 import argparse
 import signal
@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Parse the command line, report, merge; errors and interrupts end in one line."""
     parser = argparse.ArgumentParser(prog="python -m mergehelpers", description=__doc__)
-    commands = parser.add_subparsers(required=True)
+    commands = parser.add_subparsers(dest="command", required=True)
     merge = commands.add_parser(
         "merge", help="merge the models that a spec names into a new folder"
     )
@@ -19,17 +19,27 @@ def main() -> None:
         action="store_true",
         help="check everything but the values, and say what the merge will need",
     )
+    commands.add_parser("rules", help="list the merging rules and their settings")
     options = parser.parse_args()
-    # Batch systems send it, and what was begun must be deleted then too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Batch systems send the one, a closed terminal the other; what was begun must be deleted too.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
+        if options.command == "rules":
+            from mergehelpers import merge as rules
+
+            print(rules.table(rules.RULES))
+            return
         from mergehelpers import stream  # takes seconds, in which one may press Ctrl-C
 
         stream.place(options.out)
         job = stream.read_spec(options.spec)
         print(job.report())
-        if not options.dry_run:
-            stream.run(job, options.out)
+        if options.dry_run:
+            stream.check_room(job, options.out)
+        else:
+            print(stream.run(job, options.out))
     except (OSError, ValueError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:

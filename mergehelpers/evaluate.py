@@ -12,7 +12,9 @@ from tqdm import tqdm
 from mergehelpers import device as devices
 from mergehelpers.states import State
 from mergehelpers.suites import Suite
-from mergehelpers.suites.data import SPLITS
+from mergehelpers.suites.data import SPLITS, UNKNOWN
+
+COLUMNS = ["model", "task", "inputs", "correct", "accuracy", "low", "high", "normalised"]
 
 
 @torch.no_grad()
@@ -47,16 +49,16 @@ def right(
 ) -> dict[str, Tensor]:
     """Which answers of one model are right: `{task: (inputs,) bool}`.
 
-    Of each task the first `limit` inputs are answered.
+    Of each task the first `limit` inputs are answered. Raises what `accuracy` raises for a split.
     """
     _check_limit(limit)
     place = devices.pick(device)
     state = {key: value.to(place) for key, value in state.items()}
-    return {
-        task: predictions(suite, state, task, split, limit)
-        == suite.task(task).labels[split][:limit]
+    labels = {
+        task: _labels(suite, task, split)[:limit]
         for task in (suite.tasks if tasks is None else tasks)
     }
+    return {task: predictions(suite, state, task, split, limit) == labels[task] for task in labels}
 
 
 def compare(
@@ -155,16 +157,11 @@ def accuracy(
     `low` and `high`, and `normalised`, the accuracy in percent of the accuracy of the task's own
     expert (NaN for a task with no expert; the experts are evaluated on the same inputs, unless they
     are among `models` under their task's name). Raises `ValueError` for an unknown task or split, a
-    limit below 1, or weights that are not finite.
+    split that is empty or has no labels, a limit below 1, or weights that are not finite.
     """
     _check_limit(limit)
     tasks = list(suite.tasks) if tasks is None else list(tasks)
-    for task in tasks:
-        if split not in suite.task(task).inputs:
-            raise ValueError(
-                f"split is {split!r}; "
-                f"{task} has {', '.join(s for s in SPLITS if s in suite.task(task).inputs)}"
-            )
+    labels = {task: _labels(suite, task, split)[:limit] for task in tasks}
     for name, state in models.items():
         if bad := [
             key
@@ -173,7 +170,7 @@ def accuracy(
         ]:
             raise ValueError(f"the model {name} holds NaN or infinity in {bad[0]}")
     place = devices.pick(device)
-    sizes = {task: len(suite.task(task).labels[split][:limit]) for task in tasks}
+    sizes = {task: len(labels[task]) for task in tasks}
     extra = [
         task
         for task in tasks
@@ -189,8 +186,8 @@ def accuracy(
     ) as bar:
 
         def count(state, task):
-            labels = suite.task(task).labels[split][:limit]
-            return int((predictions(suite, state, task, split, limit, bar=bar) == labels).sum())
+            found = predictions(suite, state, task, split, limit, bar=bar)
+            return int((found == labels[task]).sum())
 
         for name, state in models.items():
             state = {key: value.to(place) for key, value in state.items()}
@@ -219,7 +216,20 @@ def accuracy(
                 "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)  # also where there is no task
+
+
+def _labels(suite, task, split):
+    """The labels of a split; raises `ValueError` unless there are some, one for every input."""
+    known = suite.task(task).labels
+    if split not in known:
+        raise ValueError(
+            f"split is {split!r}; {task} has {', '.join(s for s in SPLITS if s in known)}"
+        )
+    if not len(known[split]) or (known[split] == UNKNOWN).any():
+        lack = "a label for each of its" if len(known[split]) else "any"
+        raise ValueError(f"the task {task} of {suite.name} does not have {lack} {split} inputs")
+    return known[split]
 
 
 def _check_limit(limit):

@@ -14,6 +14,7 @@ import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class Int:
         return "a whole number" + _range(self.minimum, self.maximum)
 
     def check(self, value):
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, Integral):
             raise Wrong
         if not (self.minimum is None or value >= self.minimum) or not (
             self.maximum is None or value <= self.maximum
@@ -58,7 +59,7 @@ class Float:
     def check(self, value):
         if (
             isinstance(value, bool)
-            or not isinstance(value, (int, float))
+            or not isinstance(value, Real)
             or not abs(value) <= sys.float_info.max
         ):
             raise Wrong
@@ -108,6 +109,18 @@ class Listed:
             raise Wrong
         for item in value:
             self.each.check(item)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or False."""
+
+    def __str__(self):
+        return "true or false"
+
+    def check(self, value):
+        if not isinstance(value, bool):
+            raise Wrong
 
 
 @dataclass(frozen=True)

@@ -1,67 +1,22 @@
 """State-dict algebra: a model is a `dict[str, Tensor]`, and merging is arithmetic on such dicts.
 
-Checkpoints are read from safetensors, or from `torch.save` files by a loader that runs no code.
 Only floating-point tensors merge; integer and boolean tensors (position ids, counters) keep the
-base's value.
+base's value. `checkpoints` reads them from files.
 """
 
-import json
 import os
-import pickle
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from zipfile import is_zipfile
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 State = dict[str, Tensor]
-SAFE, PICKLED = (".safetensors",), (".bin", ".pt", ".pth", ".ckpt")
 OUTPUT_SIDE = ("proj", "post", "pooler", "final", "head", "fc.")
-BESIDE = ["*.json", "*.txt", "*.model", "*.jinja"]
-HUB_FILES = [*BESIDE, "*.safetensors"]
-
-
-def load(source: str | Path) -> State:
-    """Load weights from a file, from a folder, or from a Hugging Face id.
-
-    A folder holds one file, or shards with their index. Tensors stay in the file, mapped into
-    memory, and are read when they are used. Raises `FileNotFoundError` if there is nothing there,
-    `ValueError` if a file is corrupt or holds code.
-    """
-    return load_files(files(source))
-
-
-def load_files(paths: Sequence[Path]) -> State:
-    """As `load`, from the files of one model.
-
-    Raises `ValueError` for a tensor that is in two of them.
-    """
-    state = {}
-    for path in paths:
-        part = _load_file(path)
-        if twice := state.keys() & part.keys():
-            raise ValueError(f"{path} has {min(twice)}, and so has another file of this model")
-        state |= part
-    return state
-
-
-def files(source: str | Path) -> list[Path]:
-    """The weights files that `load` reads for a source.
-
-    Those of a Hugging Face id are downloaded if they are not there yet.
-    """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return _in_folder(path)
-    if path.is_file() or path.suffix in SAFE + PICKLED:
-        return [path]
-    return _in_folder(hub_folder(str(source)))
+SHOWN = 3  # names that a report shows of many
 
 
 def save(
@@ -81,90 +36,6 @@ def save(
         temporary.unlink(missing_ok=True)
 
 
-def _load_file(path):
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights file at {path}")
-    if path.suffix not in SAFE + PICKLED:
-        raise ValueError(f"{path} is not a weights file; allowed: {', '.join(SAFE + PICKLED)}")
-    try:
-        if path.suffix in SAFE:
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped(path))
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable safetensors file: {error}") from error
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} is corrupt, or holds Python objects, which could run code; "
-            "so it was not opened. Where you trust it, load it with torch, take its state dict, "
-            "and write that with safetensors.torch.save_file"
-        ) from error
-    except OSError:
-        raise
-    except Exception as error:  # of any kind, where torch reads bytes that it did not write
-        raise ValueError(f"{path} is not a readable torch file: {error}") from error
-    content = content.get("state_dict", content) if isinstance(content, Mapping) else content
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise ValueError(f"{path} does not hold a state dict (names with tensors)")
-    return dict(content)
-
-
-def mapped(path: Path) -> bool:
-    """Whether the tensors of a weights file stay there until they are used.
-
-    Files of PyTorch before 1.6 are read whole.
-    """
-    return path.suffix in SAFE or is_zipfile(path)
-
-
-def _in_folder(folder):
-    for whole in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / whole).is_file():
-            return [folder / whole]
-        index = folder / f"{whole}.index.json"
-        if index.is_file():
-            try:
-                shards = sorted(
-                    set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-                )
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"{index} is not an index of shards") from error
-            return [folder / shard for shard in shards]
-    raise FileNotFoundError(
-        f"{folder} holds no model.safetensors, no pytorch_model.bin, and no index of shards"
-    )
-
-
-def hub_folder(name: str, files: Sequence[str] = HUB_FILES) -> Path:
-    """The local copy of a Hugging Face model, downloaded when it is not there yet."""
-    from huggingface_hub import snapshot_download
-
-    with hub_errors(name):
-        folder = Path(snapshot_download(name, allow_patterns=list(files)))
-        if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(name, allow_patterns=[*files, "*.bin"]))
-    return folder
-
-
-@contextmanager
-def hub_errors(name: str):
-    """Turn a failed download into one `FileNotFoundError` that says how to work without a network.
-
-    What is wrong with a local folder is a `ValueError` that names it.
-    """
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        if Path(name).expanduser().exists():
-            raise ValueError(f"{name} could not be read: {error}") from error
-        raise FileNotFoundError(
-            f"{name} is not a local folder, and the Hugging Face Hub gave no copy "
-            f"({type(error).__name__}: {error}). With no network, download it elsewhere, copy the "
-            "folder here, and give its path; or use a bundled suite"
-        ) from error
-
-
 class Mixed(dict):
     """A model with which those of another precision may be compared and merged.
 
@@ -175,7 +46,7 @@ class Mixed(dict):
 def check_compatible(
     states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None, values: bool = True
 ) -> None:
-    """Raise one `ValueError` listing all that forbids merging these models.
+    """Raise one `ValueError` listing all that forbids merging these models, a line a cause.
 
     Compared with the first: missing and extra keys, shapes, dtypes (if the first is `Mixed`, only
     whether they are floating-point), tensors tied in one model and not in another; in every model,
@@ -184,30 +55,120 @@ def check_compatible(
     if not states:
         raise ValueError("need at least one model, got none")
     names = names or [f"model {i}" for i in range(len(states))]
-    first, problems = states[0], []
+    guilty = {}
     for name, state in zip(names, states, strict=True):
-        problems += [f"{name} lacks {key}" for key in first.keys() - state.keys()]
-        problems += [f"{name} has an extra {key}" for key in state.keys() - first.keys()]
-        for key in first.keys() & state.keys():
-            mine, other = state[key], first[key]
-            if mine.shape != other.shape:
-                problems.append(
-                    f"{key}: {name} has shape {tuple(mine.shape)}, "
-                    f"{names[0]} has {tuple(other.shape)}"
-                )
-            elif mine.dtype != other.dtype and not (
-                isinstance(first, Mixed) and mine.is_floating_point() and other.is_floating_point()
-            ):
-                problems.append(f"{key}: {name} is {mine.dtype}, {names[0]} is {other.dtype}")
-            elif values and not torch.isfinite(mine).all():
-                problems.append(f"{key}: {name} holds NaN or infinity")
-        problems += [
-            f"{a} and {b} are tied in {names[0]} but differ in {name}"
-            for a, b in tied(first)
-            if a in state and b in state and not torch.equal(state[a], state[b])
-        ]
-    if problems:
-        raise ValueError("these models cannot be merged:\n  " + "\n  ".join(sorted(problems)))
+        for cause in _differences(states[0], state, names[0], values):
+            guilty.setdefault(cause, []).append(name)
+    if guilty:
+        lines = sorted(
+            f"{before}{'each of ' * (len(who) > 1)}{_some(who)}{after}"
+            for (before, after), who in guilty.items()
+        )
+        raise ValueError("these models cannot be merged:\n  " + "\n  ".join(lines))
+
+
+def _differences(first, state, its_name, values):
+    """Why a model does not fit the first, as pairs: a line up to the model's name, and after it."""
+    out, before = prefix(state, first)
+    if out:
+        return [("", f" has names that all begin with {out}, unlike those of {its_name}")]
+    if before:
+        return [("", f" has names that all lack {before}, which those of {its_name} have")]
+    lacking, extra = first.keys() - state.keys(), state.keys() - first.keys()
+    shapes, types, wild = {}, {}, []
+    for key in sorted(first.keys() & state.keys()):
+        mine, other = state[key], first[key]
+        if mine.shape != other.shape:
+            shapes[key] = tuple(mine.shape), tuple(other.shape)
+        elif mine.dtype != other.dtype and not (
+            isinstance(first, Mixed) and mine.is_floating_point() and other.is_floating_point()
+        ):
+            types[key] = mine.dtype, other.dtype
+        elif values and not torch.isfinite(mine).all():
+            wild.append(key)
+    lines = [("", f" lacks {_some(lacking, 'tensors')}")] if lacking else []
+    an = "an " if len(extra) == 1 else ""
+    lines += [("", f" has {an}extra {_some(extra, 'tensors')}")] if extra else []
+    lines += _unlike(shapes, "has shape", f"{its_name} has", "shapes")
+    lines += _unlike(types, "is", f"{its_name} is", "types")
+    lines += [(f"{_some(wild, 'tensors')}: ", " holds NaN or infinity")] if wild else []
+    untied = [
+        f"{a} and {b}"
+        for a, b in tied(first)
+        if a in state and b in state and not torch.equal(state[a], state[b])
+    ]
+    if untied:
+        lines.append((f"{_some(untied, 'pairs')} are tied in {its_name} but differ in ", ""))
+    return lines
+
+
+def _unlike(pairs, mine, other, what):
+    """Lines for tensors whose shapes or types (this model's, the first's) differ, a line a pair."""
+    alike = {}
+    for key, pair in pairs.items():
+        alike.setdefault(pair, []).append(key)
+    lines = [
+        (f"{_some(keys, 'tensors')}: ", f" {mine} {ours}, {other} {theirs}")
+        for (ours, theirs), keys in list(alike.items())[:SHOWN]
+    ]
+    rest = sum(len(keys) for keys in list(alike.values())[SHOWN:])
+    return lines + ([(f"{rest:,} more tensors: ", f" has other {what}")] if rest else [])
+
+
+def _some(names, what="models"):
+    """Names in words: all of a few, of many the first, and how many there are."""
+    names = sorted(names) if isinstance(names, set) else names
+    many = len(names) > SHOWN
+    return ", ".join(names[:SHOWN]) + (f", … ({len(names):,} {what})" if many else "")
+
+
+def prefix(names: Iterable[str], wanted: Iterable[str]) -> tuple[str, str]:
+    """The prefix that keeps names from being the wanted ones, as (to leave out, to put before).
+
+    Data parallel training, torch.compile and peft put one before all names: `module.`,
+    `_orig_mod.`, `base_model.model.`. At most one of the two is there; none is where some names
+    agree as they are, or where no single prefix explains the difference.
+    """
+    names, wanted = set(names), set(wanted)
+    out, before = prefixes(wanted, names), prefixes(names, wanted)
+    if names & wanted:
+        return "", ""
+    if len(out) == 1 and all(name.startswith(out[0]) for name in names):
+        return out[0], ""
+    if len(before) == 1 and all(before[0] + name in wanted for name in names):
+        return "", before[0]
+    return "", ""
+
+
+def prefixes(short: Iterable[str], long: Iterable[str]) -> list[str]:
+    """The prefix that, put before short names, gives the most long ones; several if they tie."""
+    short = set(short)
+    counts = Counter(
+        name[: dot.end()]
+        for name in long
+        for dot in re.finditer(r"\.", name)
+        if name[dot.end() :] in short
+    )
+    most = max(counts.values(), default=0)
+    return sorted(start for start, count in counts.items() if count == most)
+
+
+def shared_prefix(names: Iterable[str]) -> str:
+    """What all names begin with, up to a dot and with it; nothing if they share no such part."""
+    start = os.path.commonprefix(list(names))
+    return start[: start.rfind(".") + 1]
+
+
+def named_as(first: Mapping[str, Tensor], state: State) -> tuple[State, str]:
+    """A state under the names of the first, if a `prefix` explains that they differ; and a note.
+
+    The note says what was done, in words that follow the model's name; it is empty for none.
+    """
+    out, before = prefix(state, first)
+    if not out and not before:
+        return state, ""
+    note = f"begin with {out}, which is left out" if out else f"lack {before}, which is put before"
+    return {before + name.removeprefix(out): value for name, value in state.items()}, note
 
 
 def tied(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:

@@ -6,11 +6,13 @@ record of what went in (`merge.json`) lies beside it. `python -m mergehelpers me
 for it.
 """
 
-import inspect
+import difflib
+import fnmatch
 import json
 import math
 import os
 import re
+import reprlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,14 +25,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 import mergehelpers
-from mergehelpers import merge, stacks, states
+from mergehelpers import beside, checkpoints, merge, states
+from mergehelpers.merge.registry import Rule, Size, Tensors
+from mergehelpers.merge.stacks import SLAB
+from mergehelpers.parameters import Listed, Text, Wrong
 from mergehelpers.suites import sha256
 from mergehelpers.toml import Document
 
-RULES = {
-    name: getattr(merge, name)
-    for name in ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")
-}
 FIELDS = {
     "rule": "a text",
     "base": "a text",
@@ -39,18 +40,19 @@ FIELDS = {
     "shard": "a text",
     "mixed": "true or false",
     "partial": "true or false",
+    "only": "a list of texts",
+    "except": "a list of texts",
 }
-SETTINGS = {
-    "keep": "a number",
-    "scale": "a number",
-    "scope": "a text",
-    "seed": "a whole number",
-    "increment": "a text",
-    "elect_signs": "true or false",
-    "rescale": "true or false",
-    "biases": "true or false",
-    "weights": "a list of numbers",
-    "rates": "a text",
+# What other tools call our rules and settings.
+SYNONYMS = {
+    "linear": "average",
+    "dare_linear": "dare",
+    "dare_ties": "dare, with elect_signs = true",
+    "density": "keep",
+    "weight": "weights",
+    "lambda": "scale",
+    "gamma": "outliers",
+    "random_seed": "seed",
 }
 UNITS = {"MB": 10**6, "GB": 10**9}
 CODES = {
@@ -81,8 +83,8 @@ class Source:
 class Job:
     """A spec whose fields and models were checked, and what it names.
 
-    It names sources, models, and the files to be written. `rest` holds tensors of the base that no
-    expert has.
+    It names sources, models, and the files to be written. `rest` holds tensors of the first model
+    that stay as they are; `notes` says what a user should know before the merge.
     """
 
     spec: dict
@@ -91,6 +93,11 @@ class Job:
     models: list[Mapping[str, Tensor]]
     rest: dict[str, Tensor]
     shards: list["Shard"]
+    notes: list[str]
+
+    @property
+    def rule(self) -> Rule:
+        return merge.RULES[self.spec["rule"]]
 
     def merged(self) -> Iterable[tuple[str, Tensor]]:
         """The merged tensors, one after the other, and the rest.
@@ -98,9 +105,8 @@ class Job:
         A value that is not finite raises `ValueError`.
         """
         models = (self.models[0], self.models[1:]) if "base" in self.spec else (self.models,)
-        return chain(
-            _finite(RULES[self.spec["rule"]].stream(*models, **self.settings)), self.rest.items()
-        )
+        pairs = self.rule.stream(*models, **self.settings)
+        return chain(_named(_finite(pairs), self.sources, "base" in self.spec), self.rest.items())
 
     def report(self) -> str:
         """What the merge will read, write and need, as lines of text."""
@@ -119,7 +125,7 @@ class Job:
                     f"{sum(v.numel() for v in floats):,} entries, {', '.join(types)}"
                 ),
                 *(
-                    [f"kept     {len(self.rest)} tensors of the base that no expert has"]
+                    [f"kept     {len(self.rest)} tensors of {self.sources[0].name}, as they are"]
                     if self.rest
                     else []
                 ),
@@ -132,44 +138,38 @@ class Job:
                     f"in {len(self.shards)} files"
                 ),
                 f"memory   {self.memory() / 1e9:.2f} GB beside mapped files",
+                *(f"note     {note}" for note in self.notes),
             ]
         )
 
     def memory(self) -> int:
         """An upper estimate of the bytes needed beside mapped files."""
-        q, rule = len(self.models), self.spec["rule"]
         floats = [
             value for model in self.models for value in model.values() if value.is_floating_point()
         ]
-        sizes, width = (
-            [value.numel() for value in floats[: len(floats) // q]],
-            max(4, *(value.element_size() for value in floats), 0),
+        q, entries = (
+            len(self.models),
+            [v.numel() for v in floats[: len(floats) // len(self.models)]],
         )
-        largest, few = max(sizes, default=0), min(stacks.FEW, sum(sizes))
+        width = max(4, *(value.element_size() for value in floats), 0)
+        size = Size(q, max(entries, default=0), sum(entries), width)
+        rows = [self.models[0][name].numel() for name in self.settings.get("rates", {})]
+        unmapped = [
+            file.stat().st_size
+            for source in self.sources
+            for file in source.files
+            if not checkpoints.mapped(file)
+        ]
+        copied = [v.nbytes for v in floats if v.numel() == size.largest and not v.is_contiguous()]
         return sum(
             (
                 int(4e8),  # Python and torch
-                12 * q * stacks.SLAB * width,
-                2 * largest * width,  # a merged tensor, as it is made and as it is written
-                q * largest * (rule in ("dare", "m_dare")),  # draws
-                (q + 1) * few * width * (rule in ("ties", "m_ties")),  # selection of the threshold
-                q
-                * width
-                * max(
-                    (self.models[0][name].numel() for name in self.settings.get("rates", {})),
-                    default=0,
-                ),
-                sum(
-                    value.nbytes
-                    for value in floats
-                    if value.numel() == largest and not value.is_contiguous()
-                ),
-                sum(
-                    file.stat().st_size
-                    for source in self.sources
-                    for file in source.files
-                    if not states.mapped(file)
-                ),
+                12 * q * SLAB * width,
+                2 * size.largest * width,  # a merged tensor, as it is made and as it is written
+                self.rule.memory(size),
+                q * width * max(rows, default=0),
+                *copied,
+                *unmapped,
             )
         )
 
@@ -190,35 +190,105 @@ def read_spec(path: str | Path) -> Job:
         Source(role, name, _files(name, document))
         for role, name in roles + [("expert", name) for name in spec["experts"]]
     ]
-    models, rest = [states.load_files(source.files) for source in sources], {}
+    models, notes = _models(sources)
     if not models[0]:
         document.fail(f"{sources[0].name} holds no tensors")
-    if spec.get("partial"):
-        own = {name for name in models[0] if any(name in expert for expert in models[1:])}
-        tied = {twin for name, twin in states.tied(models[0]) if name in own}
-        rest = {name: value for name, value in models[0].items() if name not in own | tied}
-        models[0] = {name: value for name, value in models[0].items() if name in own}
-    if "rates" in settings:
-        sources.append(Source("rates", settings["rates"], _files(settings["rates"], document)))
-        settings["rates"] = states.load_files(sources[-1].files)
+    rest, left = _chosen(document, models, sources)
+    notes += left
+    if not any(value.is_floating_point() for value in models[0].values()):
+        document.fail(f"{sources[0].name} has no floating-point tensor to merge")
+    for name, kind in _from_files(merge.RULES[spec["rule"]]).items():
+        if name in settings:
+            found = [settings[name]] if not kind.each else settings[name]
+            own = [Source(name, path, _files(path, document)) for path in found]
+            sources += own
+            loaded = [checkpoints.load_files(source.files) for source in own]
+            settings[name] = loaded if kind.each else loaded[0]
     if spec.get("mixed"):
         models[0] = states.Mixed(models[0])
-    states.check_compatible(
-        models, [source.name for source in sources[: len(models)]], values=False
-    )
-    job = Job(spec, settings, sources, models, rest, shards(models[0] | rest, limit))
+    names = [source.name for source in sources[: len(models)]]
+    try:
+        states.check_compatible(models, names, values=False)
+    except ValueError as error:
+        some = " lacks " in str(error) or " extra " in str(error)
+        hint = "\n  partial = true, only or except skip or keep what only some models have"
+        raise ValueError(f"{error}{hint * some}") from None
+    folders = {s.name: s.files[0].parent for s in sources[: len(models)] if _is_folder(s)}
+    if len(folders) > 1 and sources[0].name in folders:
+        notes += beside.mismatches(folders)
+    job = Job(spec, settings, sources, models, rest, shards(models[0] | rest, limit), notes)
     # Refuses rates that do not fit; nothing is computed before the first tensor is asked for.
     job.merged()
+    if _is_folder(sources[0]):
+        beside.to_copy(sources[0].files[0].parent)  # what cannot be copied is an error now
     return job
+
+
+def _is_folder(source):
+    """Whether a source is a folder, whose configuration and tokenizer belong to it."""
+    return Path(source.name).suffix not in checkpoints.SAFE + checkpoints.PICKLED
+
+
+def _models(sources):
+    """The models of sources under the names of the first, and a note for each that had others."""
+    models = [checkpoints.load_files(source.files) for source in sources]
+    notes = []
+    for i, source in enumerate(sources[1:], 1):
+        models[i], note = states.named_as(models[0], models[i])
+        notes += [f"all names of {source.name} {note}"] if note else []
+    return models, notes
+
+
+def _chosen(document, models, sources):
+    """Cut models to the tensors that merge; the rest of the first model, and notes.
+
+    `only` and `except` hold patterns of names. With `partial`, what no expert has stays the
+    base's, as do tensors of whole numbers that some lack; what the base lacks is left out.
+    """
+    spec, first, notes = document.content, models[0], []
+    everything = {name for model in models for name in model}
+    for field in ("only", "except"):
+        for pattern in spec.get(field, ()):
+            if not fnmatch.filter(everything, pattern):
+                document.fail(f"{field} names {pattern!r}, which no tensor has", "", field)
+
+    def matches(name, field):
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in spec[field])
+
+    chosen = {
+        name
+        for name in everything
+        if ("only" not in spec or matches(name, "only"))
+        and not ("except" in spec and matches(name, "except"))
+    }
+    if not chosen & first.keys():
+        document.fail(f"only and except leave no tensor of {sources[0].name} to merge", "", "only")
+    if spec.get("partial"):
+        there = [name for name in chosen & first.keys() if any(name in m for m in models[1:])]
+        whole = [n for n in there if not first[n].is_floating_point()]
+        lacked = {n for n in whole if any(n not in m for m in models[1:])}
+        for model, source in zip(models[1:], sources[1:]):
+            if extra := sorted((model.keys() & chosen) - first.keys()):
+                more = f" and {len(extra) - 3} more" if len(extra) > 3 else ""
+                notes.append(f"left out of {source.name}: {', '.join(extra[:3])}{more}")
+        chosen = set(there) - lacked
+    # A tensor that is tied to one that merges comes out as that one does.
+    ties = {twin for name, twin in states.tied(first) if name in chosen and "partial" in spec}
+    rest = {name: value for name, value in first.items() if name not in chosen | ties}
+    for i, model in enumerate(models):
+        models[i] = {name: value for name, value in model.items() if name in chosen}
+    return rest, notes
 
 
 def place(out: str | Path) -> Path:
     """The folder to work in until `out` is complete, `out.part`.
 
     Raises `FileExistsError` if there is one of the two, `FileNotFoundError` if there is no folder
-    to make them in.
+    to make them in, `ValueError` if `out` names none.
     """
-    out = Path(out)
+    out = Path(out).expanduser()
+    if not out.name or out.name == "..":
+        raise ValueError(f"out is {str(out)!r}; give the name of a folder to be made")
     part = out.with_name(f"{out.name}.part")
     for folder in (out, part):
         if os.path.lexists(folder):
@@ -232,11 +302,19 @@ def place(out: str | Path) -> Path:
             )
     if not out.parent.is_dir():
         raise FileNotFoundError(f"{out.parent} is no folder, so {out.name} cannot be made in it")
+    if not os.access(out.parent, os.W_OK):
+        raise PermissionError(f"{out.parent} cannot be written, so {out.name} cannot be made in it")
     return part
 
 
-def run(job: Job, out: str | Path) -> None:
-    """Merge into the new folder `out`, with the record.
+def check_room(job: Job, out: str | Path) -> None:
+    """Raise `OSError` unless the disk of the new folder `out` has room for what is written."""
+    parent = Path(out).expanduser().absolute().parent
+    beside.check_space(parent, sum(shard.size for shard in job.shards))
+
+
+def run(job: Job, out: str | Path) -> str:
+    """Merge into the new folder `out`, with the record; say in a line what was made.
 
     What lies beside the first model's weights (config, tokenizer) goes there too. Everything goes
     to `out.part`, which is renamed at the end, or deleted if the work fails or is interrupted.
@@ -245,6 +323,7 @@ def run(job: Job, out: str | Path) -> None:
     part, first = place(out), job.sources[0]
     try:
         part.mkdir()
+        check_room(job, part)
         write(
             tqdm(
                 job.merged(),
@@ -257,33 +336,30 @@ def run(job: Job, out: str | Path) -> None:
             job.shards,
             part,
         )
-        for pattern in (
-            states.BESIDE if Path(first.name).suffix not in states.SAFE + states.PICKLED else ()
-        ):
-            for file in first.files[0].parent.glob(pattern):
-                if not file.name.endswith(".index.json"):
-                    shutil.copyfile(file, part / file.name)
-        bar = tqdm(
-            sorted({file for source in job.sources for file in source.files}),
-            "hash",
-            unit="file",
-            leave=False,
-            disable=None,
-        )
+        if _is_folder(first):
+            beside.copy(first.files[0].parent, part)
+        read = {checkpoints.recorded(s.name, f): f for s in job.sources for f in s.files}
+        bar = tqdm(sorted(read.items()), "hash", unit="file", leave=False, disable=None)
         record = {
             "spec": job.spec,
-            "sha256": {str(file): sha256(file) for file in bar},
+            "sha256": {name: sha256(file) for name, file in bar},
+            "merged": {shard.name: sha256(part / shard.name) for shard in job.shards},
             "mergehelpers": mergehelpers.__version__,
             "torch": torch.__version__,
         }
         (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(part, out)
+        os.replace(part, Path(out).expanduser())
     except FileExistsError:
         # Another merge to `out` began meanwhile, and what it writes is not ours to delete.
         raise
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
+    size, digest = sum(shard.size for shard in job.shards), next(iter(record["merged"].values()))
+    return (
+        f"merged   {len(job.models[0]) + len(job.rest)} tensors, {size / 1e9:.2f} GB, into {out}; "
+        f"sha256 of {job.shards[0].name} {digest}"
+    )
 
 
 @dataclass(frozen=True)
@@ -372,56 +448,89 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
         )
 
 
+def _named(pairs, sources, has_base):
+    """The pairs; an error in between names a model by its source, and not by its number."""
+    names = {"base": sources[0].name} if has_base else {}
+    experts = [source.name for source in sources if source.role == "expert"]
+    names |= {f"{who} {i}": name for i, name in enumerate(experts) for who in ("expert", "model")}
+    try:
+        yield from pairs
+    except ValueError as error:
+        pattern = r"\b(base|(?:expert|model) \d+)(?= holds)"
+        raise ValueError(re.sub(pattern, lambda m: names.get(m[0], m[0]), str(error))) from None
+
+
 def _finite(pairs):
     for name, value in pairs:
-        if not all(slab.isfinite().all() for slab in value.flatten().split(stacks.SLAB)):
+        if not all(slab.isfinite().all() for slab in value.flatten().split(SLAB)):
             raise ValueError(f"{name}: merged values do not fit {value.dtype}")
         yield name, value
+
+
+def _from_files(rule):
+    """The settings of a rule that a spec gives as names of files, with their kinds."""
+    kinds = {name: setting.kind for name, setting in rule.settings.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, Tensors)}
 
 
 def _settings(document):
     """The settings of a checked spec; its rule has tried them on models of one number."""
     spec = document.content
+    table = spec.get("settings")
+    for field in FIELDS.keys() & table.keys() if isinstance(table, dict) else ():
+        document.fail(f"{field} stands under [settings]; write it above", "settings", field)
     document.check(spec, "", FIELDS, ("rule", "experts"))
-    rule, settings = spec["rule"], dict(spec.get("settings", {}))
-    if rule not in RULES:
-        document.fail(f"rule is {rule!r}; allowed: {', '.join(RULES)}", "", "rule")
-    parameters = inspect.signature(RULES[rule]).parameters
-    if ("base" in parameters) != ("base" in spec):
-        document.fail(
-            f"the rule {rule} " + ("needs a base" if "base" in parameters else "takes no base"),
-            "",
-            "rule",
-        )
+    name, settings = spec["rule"], dict(spec.get("settings", {}))
+    if name not in merge.RULES:
+        hint = f"that is {SYNONYMS[name]} here; " if name in SYNONYMS else ""
+        document.fail(f"rule is {name!r}; {hint}allowed: {', '.join(merge.RULES)}", "", "rule")
+    rule = merge.RULES[name]
+    if rule.needs_base != ("base" in spec):
+        needs = "needs a base" if rule.needs_base else "takes no base"
+        document.fail(f"the rule {name} {needs}", "", "rule")
     if spec.get("partial") and "base" not in spec:
-        document.fail(f"partial needs a base, and the rule {rule} takes none", "", "partial")
-    taken = {name: parameter for name, parameter in parameters.items() if name in SETTINGS}
-    document.check(
-        settings,
-        "settings",
-        {name: SETTINGS[name] for name in taken},
-        [name for name, parameter in taken.items() if parameter.default is parameter.empty],
-    )
-    one = {"one": torch.zeros(1)}
-    experts = [one] * max(1, len(spec["experts"]))
-    tried = settings | {"rates": {}} if "rates" in settings else settings
-    try:
-        RULES[rule].stream(*([one, experts] if "base" in spec else [experts]), **tried)
-    except ValueError as error:
-        document.fail(str(error), "settings")
+        document.fail(f"partial needs a base, and the rule {name} takes none", "", "partial")
+    files = _from_files(rule)
+    for key, value in settings.items():
+        if key not in rule.settings:
+            near = difflib.get_close_matches(key, rule.settings, 1)
+            near = [SYNONYMS[key]] if SYNONYMS.get(key) in rule.settings else near
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            allowed = ", ".join(rule.settings) or "none"
+            document.fail(
+                f"unknown field {key!r} in [settings]; {hint}allowed: {allowed}", "settings", key
+            )
+        kind = rule.settings[key].kind
+        if key in files:
+            kind = Listed(Text(), len(spec["experts"])) if kind.each else Text()
+        try:
+            kind.check(value)
+        except Wrong:
+            document.fail(f"{key} is {reprlib.repr(value)}; allowed: {kind}", "settings", key)
+    for key, setting in rule.settings.items():
+        if setting.default is ... and key not in settings:
+            document.fail(f"[settings] lacks the field {key!r}: {setting.kind}", "settings")
+    if not any(kind.each for kind in files.values()):
+        one = {"one": torch.zeros(1)}
+        experts = [one] * max(1, len(spec["experts"]))
+        tried = settings | {key: {} for key in files}
+        try:
+            rule.stream(*([one, experts] if rule.needs_base else [experts]), **tried)
+        except ValueError as error:
+            document.fail(str(error), "settings")
     return settings
 
 
 def _files(name, document):
     if name.startswith("hub:"):
-        return states.files(states.hub_folder(name.removeprefix("hub:")))
+        return checkpoints.files(checkpoints.hub_folder(name.removeprefix("hub:")))
     path = document.path.parent / Path(name).expanduser()
     if not path.exists():
         raise FileNotFoundError(
             f"{document.path}: there is no {path.absolute()}; "
             "a model on the Hub is written hub:owner/name"
         )
-    return states.files(path)
+    return checkpoints.files(path)
 
 
 def _size(text, document):

@@ -5,6 +5,7 @@ The suite is of five tiny transformers in a folder.
 
 from pathlib import Path
 
+import numpy as np
 import pages
 import pytest
 import tiny
@@ -66,3 +67,13 @@ def test_it_writes_its_tables_and_its_archive(executed):
 )
 def test_bad_settings_stop_it_before_any_work(bad, message):
     pages.refuses(NOTEBOOK, bad, message, 6)
+
+
+def test_the_oracle_of_the_lesson_asks_for_labels_of_unlabelled_inputs(tmp_path):
+    tiny.folder_of_tasks(tmp_path, TASKS[:2], ("cat", "dog"), {"unlabelled": 16, "test": 8})
+    with np.load(tmp_path / "photos.npz") as file:
+        arrays = {name: file[name] for name in file if name != "unlabelled_labels"}
+    np.savez(tmp_path / "photos.npz", **arrays)
+    lesson = NOTEBOOK.with_name("03-statsmerging.ipynb")
+    message = "the task photos of .* needs labels for its unlabelled inputs; an oracle sees them"
+    pages.refuses(lesson, {"suite": str(tmp_path), "second_suite": ""}, message, 6)

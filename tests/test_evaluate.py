@@ -11,7 +11,7 @@ import tiny
 import torch
 from open_clip.transformer import VisionTransformer
 
-from mergehelpers import evaluate, states, suites
+from mergehelpers import checkpoints, evaluate, states, suites
 
 Z = NormalDist().inv_cdf(0.975)
 
@@ -20,7 +20,7 @@ Z = NormalDist().inv_cdf(0.975)
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("suite")
     content = tiny.vit_suite(folder)
-    heads = states.load(folder / "heads.safetensors")
+    heads = checkpoints.load(folder / "heads.safetensors")
     states.save(heads | {"far.weight": heads["pets.weight"].flip(0)}, folder / "heads.safetensors")
     far = {"data": "pets.npz", "classes": ["x", "y"]}
     return tiny.write_manifest(folder, content | {"out_of_domain": {"far": far}})
@@ -48,7 +48,7 @@ def hits(folder, state, task, split="test"):
         for value in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
     )
     embeddings = model((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std)
-    heads = states.load(folder / "heads.safetensors")
+    heads = checkpoints.load(folder / "heads.safetensors")
     unit = embeddings / embeddings.norm(dim=1, keepdim=True)
     scores = unit @ heads[f"{task}.weight"].T + heads.get(f"{task}.bias", 0)
     return scores.argmax(1) == labels
@@ -488,3 +488,10 @@ def test_runs_are_summed_up_in_percent_and_differences_in_words():
     ]
     assert evaluate.percent(runs) == pytest.approx(100 * (1 / 2 + 1 + 0 + 1 / 3) / 4)
     assert evaluate.shown((1.25, -0.04, 2.5)) == "+1.2 [-0.0, +2.5]"
+
+
+def test_of_no_task_there_is_an_empty_table(suite, models):
+    """As of a suite that has no task out of domain."""
+    table = evaluate.accuracy(suite, models, tasks=[], device="cpu")
+    assert list(table.columns) == evaluate.COLUMNS and table.empty
+    assert list(evaluate.matrix(table).columns) == ["mean"]

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.functional import normalize
 
-from mergehelpers import backbones, states, suites
+from mergehelpers import backbones, checkpoints, evaluate, states, suites
 from mergehelpers.suites import data, manifest, packing
 
 CLASSES = ["sad", "glad"]
@@ -47,6 +49,14 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(package.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     package.disable_progress_bars()
     return package
+
+
+@pytest.fixture(scope="module")
+def offline():
+    """No test asks the Hub, whatever a garbled manifest names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        yield
 
 
 def load(folder, content):
@@ -325,6 +335,130 @@ def test_images_are_cut_from_train_with_their_labels(tmp_path):
         assert (found[:, 0, 0, 0] % 2).tolist() == kept.tolist()
 
 
+LAYOUTS = {
+    "channels first": lambda images: images.transpose(0, 3, 1, 2),
+    "channels last": lambda images: images,
+}
+GREYS = {
+    "no channel": lambda images: images,
+    "channel first": lambda images: images[:, None],
+    "channel last": lambda images: images[..., None],
+}
+
+
+@pytest.mark.parametrize("size", [8, 11])
+@pytest.mark.parametrize("turn", [*LAYOUTS.values(), *GREYS.values()], ids=[*LAYOUTS, *GREYS])
+def test_images_may_have_their_channels_first_or_last(tmp_path, turn, size):
+    """The network of the suite takes 8 × 8, so those of 11 are resized."""
+    content = tiny.vit_suite(tmp_path)
+    inputs, labels = tiny.images(0, 12, size)
+    inputs = inputs if turn in LAYOUTS.values() else inputs[..., 0]
+    np.savez(tmp_path / "pets.npz", test_inputs=turn(inputs), test_labels=labels)
+    suite = load(tmp_path, content)
+    assert np.array_equal(suite.task("pets").inputs["test"], inputs)
+    runs(suite)
+
+
+def test_images_of_three_rows_are_read_as_they_were(tmp_path):
+    """Where both layouts fit, channels are last."""
+    inputs = np.arange(2 * 3 * 5 * 3, dtype=np.uint8).reshape(2, 3, 5, 3)
+    np.savez(tmp_path / "a.npz", test_inputs=inputs, test_labels=[0, 1])
+    splits = data.read_splits(str(tmp_path / "a.npz"), CLASSES, {})
+    assert np.array_equal(splits["test"][0], inputs)
+
+
+# Splits by other names, and without labels
+
+NO_LABEL = {"nothing": "", "-1": "-1"}
+
+
+@pytest.mark.parametrize("label", NO_LABEL.values(), ids=NO_LABEL)
+def test_unlabelled_rows_of_a_table_need_no_label(tmp_path, texts, label):
+    rows = [("test", "sad", "a"), ("unlabelled", label, "b"), ("unlabelled", "glad", "c")]
+    (tmp_path / "moods.csv").write_text(table(rows))
+    suite = load(tmp_path, texts)
+    assert suite.task("moods").labels["unlabelled"].tolist() == [-1, 1]
+    assert suite.task("moods").inputs["unlabelled"] == ["b", "c"]
+    (tmp_path / "moods.csv").write_text(table([("test", label, "a")]))
+    assert "moods.csv, test: " in refused(tmp_path, texts)
+
+
+@pytest.mark.parametrize("labels", [None, np.full(4, -1)], ids=["no array", "-1"])
+def test_unlabelled_arrays_need_no_labels(tmp_path, labels):
+    content = tiny.vit_suite(tmp_path)
+    arrays(unlabelled_labels=labels)(tmp_path)
+    suite = load(tmp_path, content)
+    assert suite.task("pets").labels["unlabelled"].tolist() == [-1] * 4
+    assert len(suite.task("pets").inputs["unlabelled"]) == 4
+    with pytest.raises(ValueError, match="pets of tiny does not have a label for each of its unl"):
+        evaluate.accuracy(suite, {"base": suite.base}, "unlabelled")
+    with pytest.raises(ValueError, match="pets of tiny does not have a label for each of its unl"):
+        evaluate.right(suite, suite.base, "unlabelled")
+
+
+def test_unlabelled_images_may_lie_in_no_class(tmp_path):
+    content = tiny.vit_suite(tmp_path)
+    content["tasks"]["pets"] |= images_as_folders(tmp_path)
+    for name in ("one", "two"):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"images/unlabelled/{name}.png")
+    labels = load(tmp_path, content).task("pets").labels["unlabelled"].tolist()
+    assert sorted(labels)[:2] == [-1, -1] and len(labels) == 3
+
+
+def test_an_unlabelled_split_of_a_data_set_needs_no_label(tmp_path, texts, hub):
+    columns = {"text": ["a cat", "a dog"], "label": [-1, -1]}
+    parquet(tmp_path, {"test": {"text": ["a"], "label": [1]}, "validation": columns})
+    texts["tasks"]["moods"] |= {"data": "hub:hub", "splits": {"unlabelled": "validation"}}
+    assert load(tmp_path, texts).task("moods").labels["unlabelled"].tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("ours, theirs", [("val", "validation"), ("unlabelled", "unlabeled")])
+def test_a_split_may_have_its_other_usual_name(tmp_path, texts, ours, theirs):
+    rows = [(split, "sad", f"{split} {i}") for split in ("train", "test", theirs) for i in range(9)]
+    (tmp_path / "moods.csv").write_text(table(rows))
+    task = load(tmp_path, texts).task("moods")
+    assert task.inputs[ours] == [f"{theirs} {i}" for i in range(9)]
+    assert len(task.inputs["train"]) < 9, "the other of the two is cut from train"
+    (tmp_path / "moods.csv").write_text(table([*rows, (ours, "sad", "a")]))
+    assert f"has the splits {ours} and {theirs}; choose by `splits`" in refused(tmp_path, texts)
+    texts["tasks"]["moods"]["splits"] = {ours: theirs}
+    assert len(load(tmp_path, texts).task("moods").inputs[ours]) == 9
+
+
+def test_a_validation_split_of_a_data_set_is_taken(tmp_path, texts, hub):
+    parquet(tmp_path, {"test": columns("test"), "validation": columns("val")})
+    texts["tasks"]["moods"]["data"] = "hub:hub"
+    assert list(load(tmp_path, texts).task("moods").inputs["val"]) == [x for _, x in TEXTS["val"]]
+
+
+def test_a_revision_of_a_data_set_is_asked_for(tmp_path, texts, hub, monkeypatch):
+    asked = []
+
+    def load_dataset(name, config, revision):
+        asked.append((name, config, revision))
+        return {"test": hub.Dataset.from_dict(columns("test"))}
+
+    monkeypatch.setattr(hub, "load_dataset", load_dataset)
+    texts["tasks"]["moods"]["data"] = "hub:some/data@v2"
+    load(tmp_path, texts)
+    texts["tasks"]["moods"]["data"] = "hub:some/data"
+    load(tmp_path, texts)
+    assert asked == [("some/data", None, "v2"), ("some/data", None, None)]
+
+
+def test_a_revision_of_a_model_is_fetched_for_a_suite(tmp_path, texts, monkeypatch):
+    as_csv(tmp_path)
+    places = {"o/base@v1": texts["base"], "o/expert@v2": texts["tasks"]["moods"]["expert"]}
+    monkeypatch.setattr(checkpoints, "hub_folder", places.__getitem__)
+    plain = load(tmp_path, texts)
+    texts["base"] = texts["backbone"]["model"] = "hub:o/base@v1"
+    texts["tasks"]["moods"]["expert"] = "hub:o/expert@v2"
+    suite = load(tmp_path, texts)
+    assert all(torch.equal(suite.base[name], value) for name, value in plain.base.items())
+    expert = suite.experts["moods"]
+    assert all(torch.equal(expert[name], v) for name, v in plain.experts["moods"].items())
+
+
 def test_pictures_are_opened_only_when_asked_for(tmp_path):
     content = tiny.vit_suite(tmp_path)
     content["tasks"]["pets"] |= images_as_csv(tmp_path)
@@ -353,12 +487,11 @@ def close(a, b, atol=1e-5):
 @torch.no_grad()
 def test_open_clip_with_heads_in_a_file(tmp_path):
     suite = load(tmp_path, tiny.vit_suite(tmp_path))
-    heads = states.load(tmp_path / "heads.safetensors")
+    heads = checkpoints.load(tmp_path / "heads.safetensors")
     for name in ("pets", "birds"):
         inputs = suite.backbone.prepare(suite.task(name).inputs["test"])
-        embeddings = normalize(
-            suite.backbone.encode(states.load(tmp_path / f"{name}.safetensors"), inputs), dim=-1
-        )
+        expert = checkpoints.load(tmp_path / f"{name}.safetensors")
+        embeddings = normalize(suite.backbone.encode(expert, inputs), dim=-1)
         close(
             expert_logits(suite, name),
             embeddings @ heads[f"{name}.weight"].T + heads[f"{name}.bias"],
@@ -377,7 +510,7 @@ def test_a_file_may_hold_one_head_and_no_bias(tmp_path):
     )
     assert torch.equal(
         suite.task("birds").head["weight"],
-        states.load(tmp_path / "heads.safetensors")["birds.weight"],
+        checkpoints.load(tmp_path / "heads.safetensors")["birds.weight"],
     )
 
 
@@ -465,6 +598,22 @@ def test_bert_with_heads_in_the_experts(tmp_path, texts):
     model = BertForSequenceClassification.from_pretrained(texts["tasks"]["moods"]["expert"]).eval()
     tokens = suite.backbone.prepare(suite.task("moods").inputs["test"])
     close(expert_logits(suite, "moods"), model(**tokens).logits)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+def test_what_wraps_an_expert_for_training_matters_neither_to_it_nor_to_its_head(
+    tmp_path, texts, prefix
+):
+    as_csv(tmp_path)
+    plain = load(tmp_path, texts)
+    expert = checkpoints.load(texts["tasks"]["moods"]["expert"])
+    wrapped = {prefix + name: value for name, value in expert.items()}
+    torch.save({"model": wrapped, "epoch": 3}, tmp_path / "wrapped.pt")
+    texts["tasks"]["moods"]["expert"] = "wrapped.pt"
+    suite = load(tmp_path, texts)
+    assert torch.equal(suite.task("moods").head["weight"], plain.task("moods").head["weight"])
+    for name, value in plain.experts["moods"].items():
+        assert torch.equal(suite.experts["moods"][name], value)
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -578,9 +727,9 @@ def packed(folder, rank=None, damage=lambda stored: None):
     The experts are without their projection's change.
     """
     content = tiny.vit_suite(folder)
-    stored, heads = {}, states.load(folder / "heads.safetensors")
+    stored, heads = {}, checkpoints.load(folder / "heads.safetensors")
     for name, task in content["tasks"].items():
-        change = states.task_vector(tiny.vit(0), states.load(folder / task.pop("expert")))
+        change = states.task_vector(tiny.vit(0), checkpoints.load(folder / task.pop("expert")))
         del change["proj"]
         stored |= {f"{name}/{key}": value for key, value in packing.pack(change, rank).items()}
         stored |= {
@@ -594,9 +743,9 @@ def packed(folder, rank=None, damage=lambda stored: None):
 @pytest.mark.parametrize("rank", [None, 4])
 def test_packed_experts_are_the_base_and_their_change(tmp_path, rank):
     suite = load(tmp_path, packed(tmp_path, rank))
-    base, heads = tiny.vit(0), states.load(tmp_path / "heads.safetensors")
+    base, heads = tiny.vit(0), checkpoints.load(tmp_path / "heads.safetensors")
     for name in ("pets", "birds"):
-        expert, found = states.load(tmp_path / f"{name}.safetensors"), suite.experts[name]
+        expert, found = checkpoints.load(tmp_path / f"{name}.safetensors"), suite.experts[name]
         assert found.keys() == base.keys() and torch.equal(found["proj"], base["proj"])
         change = {key: expert[key] - base[key] for key in base if key != "proj"}
         kept = packing.unpack(packing.pack(change, rank), base)
@@ -726,7 +875,7 @@ def test_a_bundled_suite_is_extended_by_its_name(tmp_path):
 
 def test_tasks_out_of_domain_have_heads_and_data_but_no_expert(tmp_path):
     content = tiny.vit_suite(tmp_path)
-    heads = states.load(tmp_path / "heads.safetensors")
+    heads = checkpoints.load(tmp_path / "heads.safetensors")
     states.save(heads | {"far.weight": torch.ones(2, 6)}, tmp_path / "heads.safetensors")
     suite = load(
         tmp_path, content | {"out_of_domain": {"far": {"data": "pets.npz", "classes": ["x", "y"]}}}
@@ -1009,7 +1158,7 @@ def arrays(**changes):
 
 def weights(file, name, value):
     def damage(folder):
-        state = states.load(folder / file) | {name: value}
+        state = checkpoints.load(folder / file) | {name: value}
         states.save(
             {key: tensor for key, tensor in state.items() if tensor is not None}, folder / file
         )
@@ -1069,6 +1218,50 @@ DAMAGED = {
         "suite.toml: .pets. the backbone cannot take the inputs of pets.npz: "
         ".* this one is float64",
     ),
+    "images of floats in another split": (
+        arrays(train_inputs=np.zeros((20, 8, 8, 3), np.float32)),
+        "the backbone cannot take the inputs of pets.npz: .* this one is float32 .*multiply by 255",
+    ),
+    "images of four channels": (
+        arrays(test_inputs=np.zeros((12, 8, 8, 4), np.uint8)),
+        "cannot take the inputs of pets.npz: .* must be uint8, .* this one is uint8 .1, 8, 8, 4.",
+    ),
+    "two channels first": (
+        arrays(test_inputs=np.zeros((12, 2, 8, 8), np.uint8)),
+        "must be uint8, .* this one is uint8 .1, 2, 8, 8.",
+    ),
+    "one number": (
+        arrays(test_inputs=np.array(3), test_labels=np.array(1)),
+        "pets.npz: test_inputs and test_labels must have a row an input",
+    ),
+    "other arrays": (
+        lambda folder: np.savez(folder / "pets.npz", x_test=np.zeros(3), y_test=np.zeros(3)),
+        "pets.npz has no array test_inputs; it has x_test, y_test",
+    ),
+    "no arrays": (
+        lambda folder: np.savez(folder / "pets.npz"),
+        "no array test_inputs; it has none",
+    ),
+    "a capital letter": (
+        arrays(Train_inputs=np.zeros((2, 8, 8), np.uint8), Train_labels=np.zeros(2, int)),
+        "pets.npz has a split 'Train'; is it 'train'",
+    ),
+    "labels below -1 of unlabelled inputs": (
+        arrays(unlabelled_labels=np.full(4, -2)),
+        "pets.npz, unlabelled: labels run from -2 to -2",
+    ),
+    "unlabelled inputs with too few labels": (
+        arrays(unlabelled_labels=np.zeros(3, int)),
+        "pets.npz: 4 unlabelled_inputs, but 3 unlabelled_labels",
+    ),
+    "data that are a pointer of Git LFS": (
+        bytes_of("pets.npz", lambda content: b"version https://git-lfs.github.com/spec/v1"),
+        "pets.npz is a pointer of Git LFS, not the file",
+    ),
+    "data that are a web page": (
+        bytes_of("pets.npz", lambda content: b"<!DOCTYPE html>"),
+        "pets.npz is a web page",
+    ),
     "sentences": (
         arrays(test_inputs=np.array(["a cat"] * 12)),
         ".pets. the backbone cannot take the inputs of pets",
@@ -1097,6 +1290,33 @@ DAMAGED = {
     "shape of an expert": (
         weights("birds.safetensors", "class_embedding", torch.zeros(17)),
         "birds.safetensors does not fit .*\n  class_embedding has shape .17,., the network has .16",
+    ),
+    "whole numbers in an expert": (
+        weights("birds.safetensors", "class_embedding", torch.ones(16, dtype=torch.int8)),
+        "birds.safetensors does not fit .*\n  class_embedding is torch.int8, the network has",
+    ),
+    "an expert in 8 bits": (
+        weights("birds.safetensors", "conv1.weight", torch.ones(16, 3, 4, 4, dtype=torch.int8)),
+        "birds.safetensors is quantised .conv1.weight, int8",
+    ),
+    "an expert in float8": (
+        weights("birds.safetensors", "proj", torch.ones(16, 6).to(torch.float8_e4m3fn)),
+        "birds.safetensors: proj is float8_e4m3fn; allowed: ",
+    ),
+    "an adapter": (
+        weights("birds.safetensors", "proj.lora_A.weight", torch.ones(2, 2)),
+        "birds.safetensors is an adapter",
+    ),
+    "two networks in one file": (
+        lambda folder: states.save(
+            {f"{who}.{name}": value for who in "ab" for name, value in tiny.vit(1).items()},
+            folder / "birds.safetensors",
+        ),
+        "birds.safetensors holds several such networks: a., b.; save one only",
+    ),
+    "a pointer of Git LFS": (
+        bytes_of("birds.safetensors", lambda content: b"version https://git-lfs.github.com/spec"),
+        "birds.safetensors is a pointer of Git LFS",
     ),
     "part of an expert": (
         weights("birds.safetensors", "proj", None),
@@ -1154,8 +1374,8 @@ def test_an_expert_without_a_head_is_named(tmp_path):
 def test_a_missing_file_is_named_before_anything_is_read_or_fetched(tmp_path, monkeypatch, file):
     content = tiny.vit_suite(tmp_path)
     (tmp_path / file).unlink()
-    monkeypatch.setattr(states, "load", None)
-    monkeypatch.setattr(states, "hub_folder", None)
+    monkeypatch.setattr(checkpoints, "load", None)
+    monkeypatch.setattr(checkpoints, "hub_folder", None)
     if file != "base.safetensors":
         content["base"] = "hub:nobody/nothing"
     assert refused(tmp_path, content, FileNotFoundError) == (
@@ -1213,8 +1433,60 @@ BAD_TABLES = {
     "nothing": ("", "has no column 'split'; it has no rows"),
     "short row": (
         "split,label,text\ntest,sad,a\ntest,glad\n",
-        "has a row with fewer columns than its header: ",
+        "moods.csv, line 3: a row with fewer columns than its header: .'test', 'glad'.",
     ),
+    "long row": (
+        "split,label,text\ntest,sad,a\ntest,glad,well, well\n",
+        "moods.csv, line 3: a row with more columns than its header: .'test', 'glad', 'well', ' w",
+    ),
+    "columns of one name": (
+        "split,label,text,text\ntest,sad,a,b\n",
+        "moods.csv has 2 columns called 'text'",
+    ),
+    "columns without a name": ("split,label,text,,\ntest,sad,a,,\n", "has 2 columns called ''"),
+    "an open quote": (
+        'split,label,text\ntest,sad,"a\ntest,glad,b\n',
+        "moods.csv is not a readable CSV file in UTF-8: unexpected end of data",
+    ),
+    "a quote within": (
+        'split,label,text\ntest,sad,"a" b\ntest,glad,b\n',
+        "moods.csv is not a readable CSV file in UTF-8: ',' expected",
+    ),
+    "zero bytes": ("split,label,text\ntest,sad,a\0b\n", "moods.csv .*: it holds zero bytes"),
+    "two bytes a letter": (
+        "split,label,text\ntest,sad,a\n".encode("utf-16"),
+        "moods.csv is not a readable CSV file in UTF-8",
+    ),
+    "an empty text": (
+        "split,label,text\ntest,sad,a\ntrain,sad,\n",
+        "moods.csv, line 3: the text is empty",
+    ),
+    "a blank text": ("split,label,text\ntest,sad,  \n", "moods.csv, line 2: the text is empty"),
+    "a space before a split": (
+        "split,label,text\ntest,sad,a\n train,sad,b\n",
+        "moods.csv has a split ' train'; is it 'train'",
+    ),
+    "a split in capitals": (
+        "split,label,text\ntest,sad,a\nVAL,sad,b\n",
+        "moods.csv has a split 'VAL'; is it 'val'",
+    ),
+    "semicolons": ("split;label;text\ntest;sad;a\n", "no column 'split'; it has split;label;text"),
+    "a number with a line": ("split,label,text\ntest,1_0,a\n", "the labels '1_0' are neither"),
+    "a part of a number": ("split,label,text\ntest,1.0,a\n", "the labels '1.0' are neither"),
+    "names and numbers": (
+        "split,label,text\ntest,sad,a\ntest,1,b\n",
+        "the labels 'sad' are neither|the labels '1' are neither",
+    ),
+    "no label": ("split,label,text\ntest,,a\n", "moods.csv, test: the labels '' are neither"),
+    "another picture": (
+        "split,label,image\ntest,sad,a.gif\n",
+        "moods.csv, line 2: 'a.gif' is no image; allowed: .png, .jpg",
+    ),
+    "a pointer of Git LFS": (
+        "version https://git-lfs.github.com/spec/v1\n",
+        "is a pointer of Git L",
+    ),
+    "a web page": ("<html><body>404", "moods.csv is a web page"),
     "no test": (
         "split,label,text\ntrain,sad,a\n",
         "has no test split, or an empty one; its splits: train",
@@ -1260,6 +1532,60 @@ def test_a_folder_of_another_class_is_named(tmp_path):
     content = tiny.vit_suite(tmp_path)
     content["tasks"]["pets"] |= images_as_folders(tmp_path) | {"classes": ["cat", "cow"]}
     assert "the folder 'dog' is not one of the classes cat, cow" in refused(tmp_path, content)
+
+
+def picture(name, mode="RGB", size=(9, 9)):
+    def damage(folder):
+        path = folder / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new(mode, size).save(path)
+
+    return damage
+
+
+BAD_FOLDERS = {
+    "no class": (picture("test/7.png"), "7.png must lie in a class's folder"),
+    "too deep": (picture("test/cat/more/7.png"), "7.png must lie in a class's folder"),
+    "another class": (picture("train/cow/7.png"), "the folder 'cow' is not one of the classes cat"),
+    "another kind": (picture("test/cat/7.gif", "L"), "7.gif is no image that is read; allowed: .p"),
+    "16 bits": (picture("test/cat/!.png", "I;16"), "!.png is not a readable image: it has more"),
+    "capitals": (picture("Val/cat/7.png"), "images has a split 'Val'; is it 'val'"),
+    "cut": (
+        lambda folder: (folder / "images/test/cat/!.png").write_bytes(b"\x89PNG\r\n\x1a\n cut"),
+        "!.png is not a readable image",
+    ),
+    "a pointer": (
+        lambda folder: (folder / "images/test/cat/!.png").write_bytes(b"version https://git-lfs"),
+        "!.png is not a readable image",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage, message", BAD_FOLDERS.values(), ids=BAD_FOLDERS)
+def test_a_folder_of_images_that_would_be_misread_is_refused(tmp_path, damage, message):
+    content = tiny.vit_suite(tmp_path)
+    content["tasks"]["pets"] |= images_as_folders(tmp_path)
+    damage(tmp_path)
+    assert re.search(message, refused(tmp_path, content))
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path):
+    content = tiny.vit_suite(tmp_path)
+    content["tasks"]["pets"] |= images_as_folders(tmp_path)
+    for name in ("test/cat/._0.png", ".cache/cat/1.png"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"none")
+    assert len(load(tmp_path, content).task("pets").inputs["test"]) == SIZES["test"]
+
+
+def test_a_picture_that_is_damaged_is_named_when_it_is_opened(tmp_path):
+    content = tiny.vit_suite(tmp_path)
+    content["tasks"]["pets"] |= images_as_folders(tmp_path)
+    suite = load(tmp_path, content)
+    victim = sorted((tmp_path / "images/test/cat").glob("*.PNG"))[-1]
+    victim.write_bytes(victim.read_bytes()[:60])
+    with pytest.raises(ValueError, match=f"{victim.name} is not a readable image"):
+        suite.backbone.embed(suite.base, suite.task("pets").inputs["test"])
 
 
 def test_without_the_package_datasets_its_installation_is_told_before_anything_is_read(
@@ -1327,3 +1653,59 @@ def test_bundled_manifests_on_the_hub_are_valid():
     for name in ("clip-vit-b-32", "clip-vit-l-14", "t5-base", "bert-base"):
         content = manifest.read_manifest(suites.DATA / name / "suite.toml", suites.DATA)
         assert content["name"] == name and len(content["tasks"]) in (5, 7, 8)
+
+
+# A good suite, garbled
+
+GARBLED = ("suite.toml", "moods.csv", "base/config.json", "expert/model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def good(text_models, tmp_path_factory):
+    """A folder with a suite that loads, and the suite."""
+    folder = tmp_path_factory.mktemp("good")
+    content = copy.deepcopy(text_models)
+    tiny.bert(folder / "base", seed=0)
+    tiny.bert(folder / "expert", seed=1)
+    content["base"] = content["backbone"]["model"] = "base"
+    content["tasks"]["moods"] |= {"expert": "expert"} | as_csv(folder)
+    return folder, load(folder, content)
+
+
+def change(draw, content):
+    """Bytes without a piece, with one byte changed, or with two lines exchanged."""
+    at, size = draw(st.integers(0, len(content) - 1)), draw(st.integers(1, 40))
+    kind = draw(st.sampled_from(["cut", "drop", "flip", "exchange"]))
+    if kind == "cut":
+        return content[:at]
+    if kind == "drop":
+        return content[:at] + content[at + size :]
+    if kind == "flip":
+        return content[:at] + bytes([content[at] ^ size]) + content[at + 1 :]
+    lines = content.split(b"\n")
+    i, j = (draw(st.integers(0, len(lines) - 1)) for _ in range(2))
+    lines[i], lines[j] = lines[j], lines[i]
+    return b"\n".join(lines)
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_a_garbled_suite_loads_as_it_was_or_gives_one_error(good, offline, data):
+    """Whatever a change makes of a manifest, a table, a configuration, or weights."""
+    folder, suite = good
+    path = folder / data.draw(st.sampled_from(GARBLED))
+    before, files = path.read_bytes(), sorted(folder.rglob("*"))
+    path.write_bytes(change(data.draw, before))
+    try:
+        found = suites.load_suite(str(folder))
+    except (ValueError, FileNotFoundError) as error:
+        assert str(error)
+    else:
+        task = found.task("moods") if "moods" in found.tasks else next(iter(found.tasks.values()))
+        assert len(task.inputs["test"]) == len(task.labels["test"]) > 0
+        assert all(value.isfinite().all() for value in found.base.values())
+        if path.read_bytes() == before:
+            assert list(task.inputs["test"]) == list(suite.task("moods").inputs["test"])
+    finally:
+        path.write_bytes(before)
+    assert sorted(folder.rglob("*")) == files

@@ -24,7 +24,7 @@ from mergebook import page as pages
 from mergebook.claims import Outcome
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.page import DEVICE, SECOND_SUITE, STUDY, SUITE, OpenSuite, Page, RunFolder
-from mergehelpers import states, suites
+from mergehelpers import checkpoints, states, suites
 from mergehelpers.parameters import Int, Wrong, validate
 
 OPEN_SUITE = pages.open_suite
@@ -458,7 +458,7 @@ def test_the_mark_of_a_suite_from_files_is_its_name_and_their_digest(suite, r, t
     marks = [mark()]
     assert marks[0] == r.mark
     for file in (again / "heads.safetensors", again / "birds.safetensors"):
-        states.save(changed(states.load(file), 1e-3), file)
+        states.save(changed(checkpoints.load(file), 1e-3), file)
         marks.append(mark())
     arrays = dict(np.load(again / "birds.npz"))
     np.savez(again / "birds.npz", **arrays | {"test_inputs": 255 - arrays["test_inputs"]})

@@ -1,6 +1,5 @@
 """The worked example of `book/paper-scale.md`, run as a reader would; its tables name what is."""
 
-import inspect
 import re
 import shlex
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mergehelpers import merge, states, stream
+from mergehelpers import checkpoints, merge, stream
 
 PAGE = (Path(__file__).parents[1] / "book" / "paper-scale.md").read_text(encoding="utf-8")
 
@@ -31,9 +30,9 @@ def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch)
             and python == "python"
         )
         assert Path("merged").exists() == ("--dry-run" not in arguments)
-    found = {"states": states}
+    found = {}
     exec(compile(look, "look", "exec"), found)
-    base, *experts = (states.load(f"models/{name}") for name in ("base", "digits", "clothes"))
+    base, *experts = (checkpoints.load(f"models/{name}") for name in ("base", "digits", "clothes"))
     expected = merge.ties(base, experts, 0.2, 1.0)
     assert all(torch.equal(found["merged"][name], value) for name, value in expected.items())
 
@@ -48,14 +47,12 @@ def rows(header):
     }
 
 
-def test_the_tables_name_every_field_every_rule_and_its_settings():
+def test_the_table_names_every_field():
     assert rows("Field | Meaning").keys() == stream.FIELDS.keys() - {"settings"}
-    taken = {
-        rule: set(inspect.signature(function).parameters) & stream.SETTINGS.keys()
-        for rule, function in stream.RULES.items()
-    }
-    named = {
-        rule: settings & stream.SETTINGS.keys()
-        for rule, settings in rows("`rule` | Settings").items()
-    }
-    assert named == taken
+
+
+def test_the_page_includes_what_the_command_prints():
+    assert "```{include} rules.md\n```" in PAGE
+    command = [sys.executable, "-m", "mergehelpers", "rules"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == merge.table(merge.RULES).strip()

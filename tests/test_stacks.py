@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mergehelpers import merge, stacks, states
+from mergehelpers import merge, states
+from mergehelpers.merge import stacks
 
 SHAPES = {
     "a.weight": (5, 3, 2),
@@ -143,7 +144,7 @@ def test_entries_that_are_no_numbers_are_named(rule, needs, value):
         (lambda b, e: merge.m_ties.stream(b, e, {"n": torch.ones(13)}, 0.5), "rates name n"),
         (lambda b, e: merge.m_ties.stream(b, e, {}, 0.5, increment="mean"), "increment is 'mean'"),
         (lambda b, e: merge.dare.stream(b, e, 2, 1.0, 0), "keep is 2"),
-        (lambda b, e: merge.average.stream(e, [1.0]), "need one weight"),
+        (lambda b, e: merge.average.stream(e, [1.0]), "a number from 0 for each of 3 models"),
         (
             lambda b, e: merge.task_arithmetic.stream(b, [{"n": e[0]["n"]}], 1.0),
             "expert 0 lacks a.bias",

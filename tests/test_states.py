@@ -1,16 +1,13 @@
 """State-dict algebra on models of two tensors, and what is loaded, saved and refused."""
 
-import json
 import math
-import os
 import resource
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
-from mergehelpers import states
+from mergehelpers import checkpoints, states
 
 
 def model(seed, **changes):
@@ -162,196 +159,6 @@ def test_norm_and_cosine_by_hand():
     assert states.cosine(a, {key: -2 * value for key, value in a.items()}) == pytest.approx(-1)
 
 
-STATE = model(0, ids=torch.arange(3), half=torch.ones(2, dtype=torch.float16))
-
-
-def sharded(folder):
-    files = {
-        "model-1-of-2.safetensors": ["weight", "ids"],
-        "model-2-of-2.safetensors": ["bias", "half"],
-    }
-    for file, keys in files.items():
-        save_file({key: STATE[key] for key in keys}, folder / file)
-    places = {key: file for file, keys in files.items() for key in keys}
-    (folder / "model.safetensors.index.json").write_text(
-        json.dumps({"metadata": {}, "weight_map": places})
-    )
-    return folder
-
-
-def old_shards(folder):
-    torch.save({"weight": STATE["weight"]}, folder / "a.bin")
-    torch.save({key: value for key, value in STATE.items() if key != "weight"}, folder / "b.bin")
-    places = dict.fromkeys(STATE, "b.bin") | {"weight": "a.bin"}
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
-    return folder
-
-
-def stored(save, name, folder_only=False):
-    def make(folder):
-        save(STATE, folder / name)
-        return folder if folder_only else folder / name
-
-    return make
-
-
-STORED = {
-    "safetensors": stored(save_file, "any.safetensors"),
-    "folder": stored(save_file, "model.safetensors", folder_only=True),
-    "shards": sharded,
-    "pt": stored(torch.save, "any.pt"),
-    "ckpt": stored(torch.save, "any.ckpt"),
-    "pickled in a folder": stored(torch.save, "pytorch_model.bin", folder_only=True),
-    "pickled shards": old_shards,
-    "before torch 1.6": stored(
-        lambda s, path: torch.save(s, path, _use_new_zipfile_serialization=False), "any.pth"
-    ),
-    "state_dict": stored(
-        lambda s, path: torch.save({"state_dict": s, "epoch": 3}, path), "any.ckpt"
-    ),
-    "saved here": stored(states.save, "any.safetensors"),
-}
-
-
-@pytest.mark.parametrize("make", STORED.values(), ids=STORED)
-def test_every_way_to_store_weights_is_read(tmp_path, make):
-    source = make(tmp_path)
-    for loaded in (states.load(source), states.load(str(source))):
-        same(loaded, STATE)
-        assert {key: value.dtype for key, value in loaded.items()} == {
-            key: value.dtype for key, value in STATE.items()
-        }
-
-
-def test_safetensors_are_preferred_to_pickles_and_a_folder_may_have_any_name(tmp_path):
-    folder = tmp_path / "run.ckpt"
-    folder.mkdir()
-    torch.save(model(1), folder / "pytorch_model.bin")
-    save_file(model(0), folder / "model.safetensors")
-    same(states.load(folder), model(0))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda data: b"not a model", lambda data: data[:-3], lambda data: b""],
-    ids=["other", "cut", "empty"],
-)
-def test_a_corrupt_file_is_named(tmp_path, damage):
-    path = tmp_path / "model.safetensors"
-    save_file(model(0), path)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match="model.safetensors is not a readable safetensors file"):
-        states.load(path)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda data: data[:-3], lambda data: data[: len(data) // 2], lambda data: b""],
-    ids=["cut", "half", "empty"],
-)
-def test_a_corrupt_torch_file_is_named(tmp_path, damage):
-    path = tmp_path / "model.bin"
-    torch.save(model(0), path)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"model\.bin is (not a readable torch file|corrupt)"):
-        states.load(path)
-
-
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_bytes_that_torch_did_not_write_are_refused_whatever_they_begin_with(tmp_path):
-    path = tmp_path / "model.bin"
-    for first in range(256):
-        path.write_bytes(bytes([first]) + b" pointer to where the weights are\n")
-        with pytest.raises(ValueError, match=r"model\.bin is (not a readable torch file|corrupt)"):
-            states.load(path)
-
-
-class Code:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_checkpoint_that_holds_code_is_refused_and_the_code_does_not_run(tmp_path, zipped):
-    path, ran = tmp_path / "model.bin", tmp_path / "ran"
-    torch.save(model(0, head=Code(ran)), path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=r"model\.bin .* could run code; so it was not opened"):
-        states.load(path)
-    assert not ran.exists()
-    torch.load(path, weights_only=False)
-    assert ran.exists()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [[torch.ones(1)], model(0, epoch=3), {"state_dict": 3}],
-    ids=["list", "mixed", "number"],
-)
-def test_a_torch_file_of_other_things_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(ValueError, match="model.pt does not hold a state dict"):
-        states.load(tmp_path / "model.pt")
-
-
-def test_a_missing_file_is_named(tmp_path):
-    for suffix in states.SAFE + states.PICKLED:
-        with pytest.raises(FileNotFoundError, match=f"no weights file at .*absent{suffix}"):
-            states.load(tmp_path / f"absent{suffix}")
-
-
-def test_a_file_of_another_kind_is_refused_with_the_kinds_that_are_allowed(tmp_path):
-    (tmp_path / "model.h5").touch()
-    with pytest.raises(
-        ValueError, match=r"model\.h5 is not a weights file; allowed: \.safetensors, \.bin, "
-    ):
-        states.load(tmp_path / "model.h5")
-
-
-def test_a_folder_without_weights_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"{tmp_path.name} holds no model.safetensors"):
-        states.load(tmp_path)
-
-
-def test_a_missing_shard_is_named(tmp_path):
-    (sharded(tmp_path) / "model-2-of-2.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="no weights file at .*model-2-of-2.safetensors"):
-        states.load(tmp_path)
-
-
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": ["a"]}'])
-def test_a_corrupt_index_of_shards_is_named(tmp_path, text):
-    (tmp_path / "model.safetensors.index.json").write_text(text)
-    with pytest.raises(ValueError, match="model.safetensors.index.json is not an index of shards"):
-        states.load(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["nobody/no-such-model", "no-such-model", "a/path/that/is/absent"])
-def test_without_a_network_an_unknown_id_says_how_to_go_on(monkeypatch, name):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError) as caught:
-        states.load(name)
-    assert str(caught.value).startswith(
-        f"{name} is not a local folder, and the Hugging Face Hub gave no copy"
-    )
-    assert "With no network, download it elsewhere, copy the folder here, and give its path" in str(
-        caught.value
-    )
-
-
-def test_what_is_wrong_with_a_local_folder_is_not_blamed_on_the_network(tmp_path):
-    for name, kind, message in (
-        (str(tmp_path), ValueError, f"{tmp_path.name} could not be read: on purpose"),
-        ("a/b", FileNotFoundError, "Hub gave no copy .OSError: on purpose"),
-    ):
-        with pytest.raises(kind, match=message), states.hub_errors(name):
-            raise OSError("on purpose")
-
-
 def test_tied_and_transposed_tensors_are_saved_as_they_are(tmp_path):
     shared = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
     state = {
@@ -363,7 +170,7 @@ def test_tied_and_transposed_tensors_are_saved_as_they_are(tmp_path):
     }
     states.save(state, tmp_path / "model.safetensors", {"format": "pt"})
     same(
-        states.load(tmp_path / "model.safetensors"),
+        checkpoints.load(tmp_path / "model.safetensors"),
         {key: value.detach() for key, value in state.items()},
     )
     with safe_open(tmp_path / "model.safetensors", "pt") as file:
@@ -393,7 +200,7 @@ def test_a_write_that_fails_leaves_nothing_behind_and_keeps_the_old_file(tmp_pat
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == ([path] if old else [])
     if old:
-        same(states.load(path), old)
+        same(checkpoints.load(path), old)
 
 
 def test_an_interrupted_write_leaves_nothing_behind_and_keeps_the_old_file(tmp_path, monkeypatch):
@@ -408,7 +215,7 @@ def test_an_interrupted_write_leaves_nothing_behind_and_keeps_the_old_file(tmp_p
     with pytest.raises(KeyboardInterrupt):
         states.save(model(1), path)
     assert list(tmp_path.iterdir()) == [path]
-    same(states.load(path), model(0))
+    same(checkpoints.load(path), model(0))
 
 
 @pytest.mark.parametrize(
@@ -449,3 +256,75 @@ def test_an_interrupted_write_leaves_nothing_behind_and_keeps_the_old_file(tmp_p
 )
 def test_depths_go_from_the_input_to_the_output(names, expected):
     assert list(states.depths({name: torch.zeros(1) for name in names}).values()) == expected
+
+
+# Prefixes, and reports of many
+
+PREFIXES = {
+    "taken off": (["module.a.b", "module.c"], ["a.b", "c"], ("module.", "")),
+    "put before": (["a.b", "c"], ["model.a.b", "model.c", "head"], ("", "model.")),
+    "two levels": (["base_model.model.q.w"], ["q.w"], ("base_model.model.", "")),
+    "with one of its own": (["module.a", "module.more"], ["a", "b"], ("module.", "")),
+    "the same": (["a", "b"], ["a", "b"], ("", "")),
+    "some agree": (["a", "m.b"], ["a", "b"], ("", "")),
+    "two towers": (["l.w"], ["text.l.w", "image.l.w"], ("", "")),
+    "not of all": (["m.a", "m.b", "c"], ["a", "b"], ("", "")),
+    "nothing in common": (["a.w"], ["b.v"], ("", "")),
+    "no dot": (["xa"], ["a"], ("", "")),
+    "nothing": ([], ["a"], ("", "")),
+}
+
+
+@pytest.mark.parametrize("names, wanted, expected", PREFIXES.values(), ids=PREFIXES)
+def test_the_one_prefix_that_explains_a_difference(names, wanted, expected):
+    assert states.prefix(names, wanted) == expected
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
+def test_names_are_brought_to_those_of_the_first_with_a_note(prefix):
+    first, other = model(0), {f"{prefix}{key}": value for key, value in model(1).items()}
+    found, note = states.named_as(first, other)
+    assert note == f"begin with {prefix}, which is left out" and list(found) == list(first)
+    same(found, model(1))
+    found, note = states.named_as(other, first)
+    assert note == f"lack {prefix}, which is put before" and list(found) == list(other)
+    same(states.named_as(first, model(1))[0], model(1))
+    assert states.named_as(first, model(1))[1] == ""
+
+
+def test_what_all_names_begin_with():
+    assert states.shared_prefix(["m.a.b", "m.a.c"]) == "m.a."
+    assert states.shared_prefix(["model.a", "module.a"]) == states.shared_prefix([]) == ""
+
+
+MANY = {f"layers.{i}.{j}.weight": torch.ones(2, 2) for i in range(28) for j in range(14)}
+REPORTS = {
+    "prefix": (
+        {f"module.{key}": value for key, value in MANY.items()},
+        "has names that all begin with module., unlike those of base",
+    ),
+    "another network": (
+        {f"block.{key}x": value for key, value in MANY.items()},
+        "lacks layers.0.0.weight, layers.0.1.weight, layers.0.10.weight, … (392 tensors)",
+    ),
+    "type": (
+        {key: value.half() for key, value in MANY.items()},
+        "layers.0.10.weight, … (392 tensors): ",
+    ),
+    "shape": ({key: torch.ones(i + 3) for i, key in enumerate(MANY)}, "389 more tensors: "),
+    "NaN": (
+        {key: torch.full((2, 2), math.nan) for key in MANY},
+        "layers.0.0.weight, layers.0.1.weight, layers.0.10.weight, … (392 tensors): ",
+    ),
+}
+
+
+@pytest.mark.parametrize("other, expected", REPORTS.values(), ids=REPORTS)
+@pytest.mark.parametrize("count", [1, 8])
+def test_a_report_of_thousands_of_differences_is_short_and_names_the_cause(other, expected, count):
+    names = ["base", *(f"e{i}" for i in range(count))]
+    with pytest.raises(ValueError) as caught:
+        states.check_compatible([MANY, *[other] * count], names)
+    report = str(caught.value)
+    assert expected in report and len(report.splitlines()) <= 5 and len(report) < 600
+    assert ("each of e0, e1, e2, … (8 models) " if count == 8 else "e0 ") in report

@@ -11,7 +11,7 @@ import pytest
 import tiny
 import torch
 
-from mergehelpers import evaluate, states, suites
+from mergehelpers import checkpoints, evaluate, states, suites
 from mergehelpers.suites import Suite, digest, load_suite, manifest
 
 TASKS = {
@@ -207,7 +207,7 @@ def test_the_digest_changes_with_the_last_bit_of_a_weight(made, name):
     folder, _ = made
     path = folder / f"{name}.safetensors"
     before, size = digest(load_suite(str(folder))), path.stat().st_size
-    state = {key: value.clone() for key, value in states.load(path).items()}
+    state = {key: value.clone() for key, value in checkpoints.load(path).items()}
     first = state[WEIGHTS[name]].view(-1)[:1]
     first.copy_(torch.nextafter(first, torch.tensor(9.0)))
     states.save(state, path)
@@ -276,7 +276,7 @@ def test_a_folder_of_weights_is_among_the_files_and_enters_by_content(tmp_path):
     assert sorted(suite.files[1:]) == sorted(folder / name for name in names)
     before = digest(suite)
     path = folder / "expert" / "model.safetensors"
-    state = {key: value.clone() for key, value in states.load(path).items()}
+    state = {key: value.clone() for key, value in checkpoints.load(path).items()}
     state["classifier.bias"][0] += 1
     states.save(state, path, {"format": "pt"})
     assert digest(load_suite(str(folder))) != before
@@ -354,7 +354,7 @@ def test_an_unknown_suite_is_answered_with_the_known_ones(name):
 def test_minilm_with_another_hash_is_refused(tmp_path, monkeypatch):
     (tmp_path / "model.safetensors").write_bytes(b"something else")
     monkeypatch.setattr(suites.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(suites.states, "hub_folder", lambda name: tmp_path)
+    monkeypatch.setattr(suites.checkpoints, "hub_folder", lambda name: tmp_path)
     with pytest.raises(
         ValueError,
         match=f"model.safetensors is not the expected .* expected {suites.MINILM_SHA256}",

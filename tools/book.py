@@ -230,6 +230,10 @@ def _stage(root: Path, executed: bool) -> Path:
         shutil.copytree(root / folder, site / folder, ignore=ignore)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(root / name, site)
+    from mergehelpers import merge  # here, for it takes seconds that other commands need not wait
+
+    # Two tables that a page includes: what the registry of rules says of itself.
+    (site / "book" / "rules.md").write_text(merge.table(merge.RULES), encoding="utf-8")
     if executed:
         for path in (root / "_build" / "executed").rglob("*.ipynb"):
             shutil.copy2(path, site / "notebooks" / _place(path))

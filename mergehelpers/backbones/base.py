@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mergehelpers import states
+from mergehelpers import checkpoints, states
 from mergehelpers.states import State
 
 Inputs = dict[str, Tensor]
@@ -231,10 +231,10 @@ class Backbone:
 
         A prefix that all of them share (`visual.`, `bert.`, …) may be there or not. A tensor that
         is never fine-tuned (`optional`) is taken from `base`. Half precision becomes the network's
-        float32. Raises `ValueError` that lists what is missing.
+        float32. Raises `ValueError` that lists what is missing, or prefixes that fit equally well.
         """
         wanted = self.names()
-        names = _rename(wanted.keys(), raw.keys())
+        names = _rename(wanted.keys(), raw.keys(), source)
         out = {name: raw[names[name]] for name in wanted if name in names}
         for name in wanted.keys() - out.keys():
             if base is not None and name in self.optional:
@@ -244,6 +244,11 @@ class Backbone:
             f"{name} has shape {tuple(out[name].shape)}, the network has {tuple(value.shape)}"
             for name, value in wanted.items()
             if name in out and out[name].shape != value.shape
+        ]
+        problems += [
+            f"{name} is {out[name].dtype}, the network has {value.dtype}"
+            for name, value in wanted.items()
+            if name in out and out[name].is_floating_point() != value.is_floating_point()
         ]
         if problems:
             shown = problems[:8] + (
@@ -266,7 +271,7 @@ class Backbone:
 
     def read(self, source: str) -> State:
         """The raw tensors of a checkpoint: a weights file, a folder, or a Hugging Face id."""
-        return states.load(source)
+        return checkpoints.load(source)
 
 
 class _Enough(Exception):
@@ -286,25 +291,18 @@ def activation_name(module: nn.Module) -> str:
     return ACTIVATIONS[kind]
 
 
-def _rename(wanted, raw):
+def _rename(wanted, raw, source):
     """`{wanted: raw}` under the one change of prefix, added or dropped, that fits most names."""
     wanted, raw = list(wanted), set(raw)
-    added = {
-        key[: -len(name)]
-        for name in wanted[:1] + wanted[-1:]
-        for key in raw
-        if key.endswith("." + name)
-    }
-    dropped = {
-        name[: -len(key)]
-        for name in wanted[:1] + wanted[-1:]
-        for key in raw
-        if name.endswith("." + key)
-    }
+    added, dropped = states.prefixes(wanted, raw), states.prefixes(raw, wanted)
     changes = [lambda name: name]
-    changes += [lambda name, p=p: p + name for p in sorted(added)]
-    changes += [lambda name, p=p: name.removeprefix(p) for p in sorted(dropped)]
-    best = max(changes, key=lambda change: sum(change(name) in raw for name in wanted))
+    changes += [lambda name, p=p: p + name for p in added]
+    changes += [lambda name, p=p: name.removeprefix(p) for p in dropped]
+    fits = [sum(change(name) in raw for name in wanted) for change in changes]
+    most = max(fits)
+    if len(added) > 1 and fits[1] == most > fits[0] and 2 * most > len(wanted):
+        raise ValueError(f"{source} holds several such networks: {', '.join(added)}; save one only")
+    best = changes[fits.index(most)]
     return {name: key for name in wanted if (key := best(name)) in raw or (key := name) in raw}
 
 
@@ -315,7 +313,7 @@ def hf_config(model, kind=None):
     """
     from transformers import AutoConfig
 
-    with states.hub_errors(str(model)):
+    with checkpoints.hub_errors(str(model)):
         config = AutoConfig.from_pretrained(model)
     if kind and config.model_type != kind:
         raise ValueError(
@@ -332,7 +330,7 @@ def hf_tokenizer(model):
     folder = Path(model)
     if folder.is_dir() and not any(file for name in TOKENIZERS for file in folder.glob(name)):
         raise ValueError(f"{model} holds no tokenizer; looked for {', '.join(TOKENIZERS)}")
-    with states.hub_errors(str(model)):
+    with checkpoints.hub_errors(str(model)):
         return AutoTokenizer.from_pretrained(model)
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mergehelpers import states
+from mergehelpers import checkpoints
 from mergehelpers.backbones.base import Backbone, Inputs, hf_config, hf_tokenizer
 from mergehelpers.states import State
+
+COLOURS = ((), (3,))  # what may follow (n, height, width)
 
 
 class Images(Backbone):
@@ -33,12 +35,14 @@ class Images(Backbone):
 
         Short side resized, centre cropped, mean and spread removed.
         """
-        if isinstance(inputs, np.ndarray) and (
-            inputs.dtype != np.uint8 or inputs.ndim not in (3, 4)
+        array = isinstance(inputs, np.ndarray)
+        if array and (
+            inputs.dtype != np.uint8 or inputs.ndim < 3 or inputs.shape[3:] not in COLOURS
         ):
             raise ValueError(
                 "an array of images must be uint8, 0 to 255, of shape (n, height, width) or "
-                f"(n, height, width, 3); this one is {inputs.dtype} {inputs.shape}"
+                f"(n, height, width, 3); this one is {inputs.dtype} {inputs.shape}. Floats from 0 "
+                "to 1: multiply by 255 and round"
             )
         if not isinstance(inputs, np.ndarray) or inputs.shape[1:3] != (self.size, self.size):
             inputs = np.stack([self._fit(image) for image in inputs])
@@ -148,7 +152,7 @@ class OpenClipVision(Images):
             known = ", ".join([*tags, "a file"])
             raise ValueError(f"open_clip has no weights {tag!r} for {self.model}; allowed: {known}")
         quick = self._quick_gelu()
-        with states.hub_errors(f"{self.model} ({tag})"), _quiet():
+        with checkpoints.hub_errors(f"{self.model} ({tag})"), _quiet():
             return open_clip.create_model(
                 self.model, pretrained=tag, force_quick_gelu=quick, weights_only=True
             )
@@ -180,7 +184,7 @@ class ClipVision(Images):
 
         self.model = model
         config = hf_config(model, "clip")
-        with states.hub_errors(model):
+        with checkpoints.hub_errors(model):
             processor = AutoImageProcessor.from_pretrained(model)
         config.vision_config.projection_dim = config.projection_dim
         module = CLIPVisionModelWithProjection(config.vision_config)
@@ -211,7 +215,7 @@ class ClipVision(Images):
         from transformers import CLIPModel
 
         tokenise = hf_tokenizer(source)
-        with states.hub_errors(source):
+        with checkpoints.hub_errors(source):
             whole = CLIPModel.from_pretrained(source).eval()
 
         def encode(texts):

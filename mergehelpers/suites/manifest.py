@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mergehelpers.states import PICKLED, SAFE
+from mergehelpers.checkpoints import PICKLED, SAFE
 from mergehelpers.suites.data import SPLITS
 from mergehelpers.toml import Document
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from builders import archives, drawings, images
 from builders.archives import Archive
-from mergehelpers import states
+from mergehelpers import checkpoints, states
 from mergehelpers.backbones import OpenClipVision
 from mergehelpers.suites import packing, sha256, write_atomically
 
@@ -306,7 +306,7 @@ def train_expert(
 def _kept(path, make):
     if not path.exists():
         states.save(make(), path)
-    return states.load(path)
+    return checkpoints.load(path)
 
 
 def _bundle(splits, recipe):

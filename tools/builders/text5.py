@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from builders import archives
 from builders.archives import Archive, member
-from mergehelpers import states
+from mergehelpers import checkpoints, states
 from mergehelpers.backbones import BertText
 from mergehelpers.suites import minilm_folder, packing, sha256, write_atomically
 
@@ -282,7 +282,7 @@ def build(sources: Path, work: Path, out: Path, seed: int = 0) -> None:
                 steps=STEPS[task],
             )
             states.save(expert, kept)
-        expert = states.load(kept)
+        expert = checkpoints.load(kept)
         change = {
             n.removeprefix("enc."): v - base[n.removeprefix("enc.")]
             for n, v in expert.items()

@@ -7,7 +7,7 @@ memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial, reduce, wraps
+from functools import partial, reduce
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +16,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mergehelpers import states
-from mergehelpers.states import State
 
 SLAB = 2**16  # entries of one model; with eight models in float32, a slab has 2 MB
 FEW = 2**22  # values of one model that a selection may hold
@@ -34,11 +33,19 @@ class Stack:
     """The task vectors of one tensor, as slabs (q, n, …).
 
     They are computed anew each time one iterates. `base` and `experts` (rows, …) are cut into whole
-    rows; without a base, the slabs are the experts themselves. Slabs are in the widest of their
-    types, at least float32. Iterating raises `ValueError` at an entry that is NaN or infinite.
+    rows; without a base, the slabs are the experts themselves. With `weights`, one for each expert,
+    its task vector is multiplied by it; they are kept as a tensor (q, 1, …). Slabs are in the
+    widest of their types, at least float32. Iterating raises `ValueError` at an entry that is NaN
+    or infinite.
     """
 
-    def __init__(self, name: str, base: Tensor | None, experts: Sequence[Tensor]):
+    def __init__(
+        self,
+        name: str,
+        base: Tensor | None,
+        experts: Sequence[Tensor],
+        weights: Sequence[float] | None = None,
+    ):
         self.name, self.entries, self.dtype = (
             name,
             experts[0].numel(),
@@ -47,6 +54,10 @@ class Stack:
         self.rows = max(1, SLAB // max(1, experts[0].shape[1:].numel()))
         self.base = None if base is None else base.split(self.rows)
         self.experts = [expert.split(self.rows) for expert in experts]
+        self.weights = None
+        if weights is not None:
+            shape = (-1, *[1] * experts[0].ndim)
+            self.weights = experts[0].new_tensor(weights, dtype=self.dtype).view(shape)
 
     def __iter__(self) -> Iterator[Tensor]:
         for i, parts in enumerate(zip(*self.experts)):
@@ -57,13 +68,12 @@ class Stack:
             # entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
                 who = "expert" if self.base else "model"
-                guilty = [
-                    f"{who} {j}" for j, part in enumerate(parts) if not part.isfinite().all()
-                ] or ["base"]
-                raise ValueError(
-                    f"these models cannot be merged: {self.name}: {guilty[0]} holds NaN or infinity"
-                )
-            yield slab
+                named = {f"{who} {j}": part for j, part in enumerate(parts)}
+                named |= {"base": self.base[i]} if self.base else {}
+                guilty = [name for name, part in named.items() if not part.isfinite().all()]
+                what = f"{guilty[0]} holds NaN or infinity" if guilty else "a change is too large"
+                raise ValueError(f"these models cannot be merged: {self.name}: {what}")
+            yield slab if self.weights is None else slab * self.weights
 
     def frozen(self) -> bool:
         """Whether no expert differs from the base anywhere."""
@@ -77,12 +87,19 @@ class Stacks:
     first}. Raises `ValueError` if the experts do not fit the base.
     """
 
-    def __init__(self, base: Mapping[str, Tensor], experts: Sequence[Mapping[str, Tensor]]):
+    def __init__(
+        self,
+        base: Mapping[str, Tensor],
+        experts: Sequence[Mapping[str, Tensor]],
+        weights: Sequence[float] | None = None,
+    ):
         names = ["base", *(f"expert {i}" for i in range(len(experts)))]
         states.check_compatible([base, *experts], names, values=False)
         if not experts:
             raise ValueError("need at least one expert, got none")
-        self.base, self.experts = base, experts
+        if weights is not None:
+            check_weights(weights, len(experts))
+        self.base, self.experts, self.weights = base, experts, weights
         self.twins = {twin: name for name, twin in states.tied(base)}
         self.names = [
             name
@@ -93,13 +110,21 @@ class Stacks:
         self.dtype = widest([model[name] for model in (base, *experts) for name in self.names])
 
     def __getitem__(self, name: str) -> Stack:
-        return Stack(
-            name, self.base[name].flatten(), [expert[name].flatten() for expert in self.experts]
-        )
+        experts = [expert[name].flatten() for expert in self.experts]
+        return Stack(name, self.base[name].flatten(), experts, self.weights)
 
     def __iter__(self) -> Iterator[Tensor]:
         for name in tqdm(self.names, desc="threshold", unit="tensor", leave=False, disable=None):
             yield from (slab.to(self.dtype) for slab in self[name])
+
+
+def check_weights(weights: Sequence[float], count: int) -> None:
+    """Raise `ValueError` unless there is a number from 0 for each model, and one above 0."""
+    if len(weights) != count or min(weights) < 0 or not max(weights) > 0:
+        raise ValueError(
+            f"weights are {list(weights)}; allowed: a number from 0 for each of {count} models, "
+            "not all 0"
+        )
 
 
 def widest(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -177,20 +202,6 @@ def ascending(stack: Tensor) -> Tensor:
     return torch.from_numpy(np.sort(stack.detach().numpy(), axis=-1))
 
 
-def streamed(rule: Callable[..., Pairs]) -> Callable[..., State]:
-    """A rule that gives (name, tensor) one after the other, as one that gives a state.
-
-    It stays at hand as `.stream`.
-    """
-
-    @wraps(rule)
-    def whole(*args, **kwargs) -> State:
-        return dict(rule(*args, **kwargs))
-
-    whole.stream = rule
-    return whole
-
-
 def by_tensor(
     stacks: Stacks,
     rule: Callable[[Stack], Iterable[Tensor]],
@@ -232,7 +243,8 @@ def by_tensor(
         own, *theirs = (
             _side_by_side([state[c] for c in columns[name]]) for state in (base, *stacks.experts)
         )
-        merged = moved(Stack(name, own, theirs), partial(row_rule, rate=rates[name]), own)
+        stack = Stack(name, own, theirs, stacks.weights)
+        merged = moved(stack, partial(row_rule, rate=rates[name]), own)
         parts = merged.split([base[c][0].numel() for c in columns[name]], 1)
         return {
             c: part.reshape(base[c].shape).to(base[c].dtype).contiguous()
