@@ -23,8 +23,9 @@ def main() -> None:
     options = parser.parse_args()
     # Batch systems send the one, a closed terminal the other; what was begun must be deleted too.
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):  # Windows has no SIGHUP
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+        number = getattr(signal, name, None)  # Windows has no SIGHUP, and nohup ignores it
+        if number and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         if options.command == "rules":
             from mergehelpers import merge as rules

@@ -261,6 +261,9 @@ def _chosen(document, models, sources):
         if ("only" not in spec or matches(name, "only"))
         and not ("except" in spec and matches(name, "except"))
     }
+    for name, twin in states.tied(first):
+        if (name in chosen) != (twin in chosen):
+            document.fail(f"{name} and {twin} are tied; only and except must choose both or none")
     if not chosen & first.keys():
         document.fail(f"only and except leave no tensor of {sources[0].name} to merge", "", "only")
     if spec.get("partial"):

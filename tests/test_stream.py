@@ -275,6 +275,21 @@ def test_only_and_except_choose_by_name_what_merges(tmp_path):
     same(checkpoints.load(tmp_path / "out"), BASE | {"a.weight": merged["a.weight"]})
 
 
+def test_what_is_tied_is_chosen_together(tmp_path):
+    top = 'partial = true\nexcept = ["head"]'
+    path = spec(tmp_path, "task_arithmetic", "scale = 0.5", top)
+    torch.save(BASE | {"head": BASE["n"]}, tmp_path / "base.bin")
+    path.write_text(path.read_text().replace('"base"', '"base.bin"'))
+    with pytest.raises(ValueError, match="n and head are tied; only and except must choose both"):
+        stream.read_spec(path)
+
+
+def test_a_pattern_that_no_tensor_has_is_refused(tmp_path):
+    path = spec(tmp_path, "task_arithmetic", "scale = 0.5", 'except = ["heads.*"]')
+    with pytest.raises(ValueError, match=r"line 4: except names 'heads\.\*', which no tensor has"):
+        stream.read_spec(path)
+
+
 def test_experts_may_have_heads_of_their_own_if_these_are_left_out(tmp_path):
     path = spec(tmp_path, "task_arithmetic", "scale = 0.5", 'except = ["head.*"]')
     for i, expert in enumerate(EXPERTS):
@@ -633,7 +648,7 @@ def test_memory_does_not_grow_with_the_models_and_stays_within_the_estimate(
     assert estimate / 2 < peak < estimate
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_command_with_one_line_and_nothing_on_disk(tmp_path, sent):
     for i, name in enumerate(["base", *(f"expert{i}" for i in range(8))]):
         (tmp_path / name).mkdir()
