@@ -15,7 +15,7 @@ import re
 import reprlib
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -432,6 +432,7 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
     # seen a larger block freed.
     torch.empty(2**22 - 2**9, dtype=torch.float64)
     with ExitStack() as stack:
+        stack.enter_context(_one_thread())
         places = {}
         for shard in shards:
             file = stack.enter_context((folder / shard.name).open("wb"))
@@ -449,6 +450,21 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
         (folder / f"{WEIGHTS}.index.json").write_text(
             json.dumps(index, indent=2) + "\n", encoding="utf-8"
         )
+
+
+@contextmanager
+def _one_thread():
+    """Torch works in one thread meanwhile.
+
+    At slabs of this size more threads bring nothing, and on a machine that others use too they wait
+    busily for each other.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _named(pairs, sources, has_base):

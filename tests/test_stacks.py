@@ -217,6 +217,24 @@ def test_the_threshold_of_many_entries_is_exact(dtype, monkeypatch):
             )
 
 
+@pytest.mark.parametrize("hidden", [0.0, 1e-3, 1e3])
+def test_a_sample_that_misleads_is_found_out(hidden, monkeypatch):
+    monkeypatch.setattr(stacks, "SAMPLE", 10)
+    stack = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
+    stack[:, ::100] = hidden  # all that the sample sees
+    ordered = stack.abs().sort(dim=1, descending=True).values
+    for k in (1, 5, 200, 999):
+        assert torch.equal(stacks.kth_largest([stack], k, 1000), ordered[:, k - 1])
+
+
+def test_a_sample_is_of_task_vectors_with_their_weights():
+    base, experts = crowd()
+    found = stacks.Stacks(base, experts, [1, 2, 3])
+    whole = torch.cat(list(found), 1)
+    assert torch.equal(found.sample(1), whole)
+    assert found.sample(4).shape[1] == sum(-(-base[n].numel() // 4) for n in found.names)
+
+
 @given(
     st.lists(st.integers(-3, 3).map(float), min_size=12, max_size=12),
     st.sampled_from([1e-9, 0.1, 0.25, 0.5, 0.75, 1.0]),

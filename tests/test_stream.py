@@ -318,6 +318,22 @@ def test_another_configuration_is_told_before_the_merge(tmp_path):
     assert "expert0 is not" not in report
 
 
+def test_torch_has_its_threads_back_after_a_merge(tmp_path):
+    seen, before = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    job = stream.read_spec(spec(tmp_path))
+
+    def watched():
+        seen.append(torch.get_num_threads())
+        yield from job.merged()
+
+    (tmp_path / "out").mkdir()
+    stream.write(watched(), job.shards, tmp_path / "out")
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert seen == [1] and after == 2
+
+
 def test_the_end_is_one_line_with_the_hash(tmp_path):
     said = stream.run(stream.read_spec(spec(tmp_path)), tmp_path / "out")
     digest = hashlib.sha256((tmp_path / "out" / "model.safetensors").read_bytes()).hexdigest()

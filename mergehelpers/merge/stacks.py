@@ -19,6 +19,7 @@ from mergehelpers import states
 
 SLAB = 2**16  # entries of one model; with eight models in float32, a slab has 2 MB
 FEW = 2**22  # values of one model that a selection may hold
+SAMPLE = 2**16  # entries of one model by which the place of a threshold is guessed
 # Magnitudes in order of size are in order of their bits, read as whole numbers: 31 bits or 63 (the
 # sign is zero), cut into digits.
 DIGITS = {
@@ -52,6 +53,7 @@ class Stack:
             widest([base, *experts] if base is not None else experts),
         )
         self.rows = max(1, SLAB // max(1, experts[0].shape[1:].numel()))
+        self.whole = base, experts
         self.base = None if base is None else base.split(self.rows)
         self.experts = [expert.split(self.rows) for expert in experts]
         self.weights = None
@@ -74,6 +76,13 @@ class Stack:
                 what = f"{guilty[0]} holds NaN or infinity" if guilty else "a change is too large"
                 raise ValueError(f"these models cannot be merged: {self.name}: {what}")
             yield slab if self.weights is None else slab * self.weights
+
+    def sample(self, step: int) -> Tensor:
+        """Entries at a distance of `step`, (q, …)."""
+        base, experts = self.whole
+        few = torch.stack([expert.flatten()[::step].to(self.dtype) for expert in experts])
+        few = few if base is None else few - base.flatten()[::step].to(self.dtype)
+        return few if self.weights is None else few * self.weights.view(-1, 1)
 
     def frozen(self) -> bool:
         """Whether no expert differs from the base anywhere."""
@@ -113,6 +122,10 @@ class Stacks:
         experts = [expert[name].flatten() for expert in self.experts]
         return Stack(name, self.base[name].flatten(), experts, self.weights)
 
+    def sample(self, step: int) -> Tensor:
+        """Entries at a distance of `step`, tensor after tensor, (q, …)."""
+        return torch.cat([self[name].sample(step).to(self.dtype) for name in self.names], 1)
+
     def __iter__(self) -> Iterator[Tensor]:
         for name in tqdm(self.names, desc="threshold", unit="tensor", leave=False, disable=None):
             yield from (slab.to(self.dtype) for slab in self[name])
@@ -136,9 +149,66 @@ def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
     """The k-th largest magnitude of each model, (q,), exactly.
 
     `slabs` (q, n, …), with so many `entries` of each model in all, are iterated over several times.
+    A sample guesses two magnitudes that have the answer between them. One pass counts what is
+    larger and collects what lies between, and a selection in memory ends it. Where the counts show
+    that the guess was wrong, or too much lies between, digits are counted instead (`by_digits`). So
+    memory does not grow with the models.
+    """
+    if next(iter(slabs)).device.type == "cpu":
+        low, high = _guessed(slabs, k, entries)
+        found = _selected_between(slabs, k, low, high)
+        if found is not None:
+            return found
+    return by_digits(slabs, k, entries)
+
+
+def _guessed(slabs, k, entries):
+    """Two magnitudes of each model, (q,), between which the k-th largest most likely lies."""
+    sample = _sample(slabs, max(1, entries // SAMPLE)).abs().numpy()
+    sample.sort(axis=1)
+    size = sample.shape[1]
+    middle = size * (1 - k / entries)  # the place in ascending order
+    wide = 6 * (middle * k / entries) ** 0.5 + 3  # six standard deviations of a random sample
+    first, last = int(middle - wide), int(middle + wide) + 1
+    low = sample[:, first] if first >= 0 else np.zeros_like(sample[:, 0])
+    high = sample[:, last] if last < size else np.full_like(sample[:, 0], np.inf)
+    return low, high
+
+
+def _sample(slabs, step):
+    """Entries of each model at a distance of `step`, (q, …)."""
+    if isinstance(slabs, (Stack, Stacks)):
+        return slabs.sample(step)
+    return torch.cat([slab.detach().flatten(1)[:, ::step] for slab in slabs], 1)
+
+
+def _selected_between(slabs, k, low, high):
+    """The k-th largest magnitudes, if they lie from `low` to `high`, and not too much does."""
+    above, held = np.zeros(len(low), int), [[] for _ in low]
+    room, kind = FEW * len(low), None
+    for slab in slabs:
+        kind = slab.dtype
+        for i, row in enumerate(slab.detach().flatten(1).abs().numpy()):
+            over = row > high[i]
+            above[i] += np.count_nonzero(over)
+            between = row[(row >= low[i]) ^ over]
+            held[i].append(between)
+            room -= len(between)
+        if room < 0:
+            return None
+    values = [np.concatenate(parts) for parts in held]
+    places = [len(row) - (k - over) for row, over in zip(values, above)]
+    if any(not 0 <= place < len(row) for place, row in zip(places, values)):
+        return None
+    found = [np.partition(row, place)[place] for row, place in zip(values, places)]
+    return torch.tensor(np.array(found)).to(kind)
+
+
+def by_digits(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
+    """As `kth_largest`, by counting digits; on any device.
+
     Each pass counts the next digit of the values that begin as the answer does, and from the counts
-    follows the answer's digit. When few values are left, one pass collects them, and a selection in
-    memory ends it. So memory does not grow with the models.
+    follows the answer's digit. When few values are left, one pass collects them.
     """
     first = next(iter(slabs))
     integers, edges = DIGITS[first.dtype]
