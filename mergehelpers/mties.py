@@ -167,7 +167,7 @@ def check_inputs(inputs) -> None:
 
 def check_spread(keep: float, spread: float) -> None:
     """Raise `ValueError` unless 0 < keep <= 1 and 0 <= spread <= keep."""
-    merge.check_keep(keep)
+    merge.m_ties.check_value("keep", keep)
     if not 0 <= spread <= keep:
         raise ValueError(f"spread is {spread!r}; allowed: from 0 to keep, here {keep}")
 

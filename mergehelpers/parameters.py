@@ -57,6 +57,7 @@ class Float:
         return "a number" + above + _range(self.minimum, self.maximum)
 
     def check(self, value):
+        value = value.item() if hasattr(value, "item") else value  # of numpy
         if (
             isinstance(value, bool)
             or not isinstance(value, Real)

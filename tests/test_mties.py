@@ -172,7 +172,7 @@ def test_a_single_node_keeps_all_it_may():
         (0.2, 0.3, "spread is 0.3; allowed: from 0 to keep, here 0.2"),
         (0.5, -0.1, "spread is -0.1; allowed: from 0"),
         (0.5, math.nan, "spread is nan"),
-        (0, 0, "keep is 0; allowed: above 0, at most 1"),
+        (0, 0, "keep is 0; allowed: a number above 0, 1 or less"),
         (1.2, 0.1, "keep is 1.2"),
         (math.nan, 0.1, "keep is nan"),
     ],

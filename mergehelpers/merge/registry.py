@@ -101,17 +101,20 @@ class Rule:
                 hint = f"did you mean {near[0]}? " if near else ""
                 allowed = ", ".join(self.settings) or "none"
                 raise ValueError(f"{self.name} has no setting {name}; {hint}allowed: {allowed}")
-            if value is None and self.settings[name].default is None:
-                continue
-            try:
-                self.settings[name].kind.check(value)
-            except Wrong:
-                raise ValueError(
-                    f"{name} is {reprlib.repr(value)}; allowed: {self.settings[name].kind}"
-                ) from None
+            self.check_value(name, value)
         for name, setting in self.settings.items():
             if setting.default is ... and name not in settings:
                 raise ValueError(f"{self.name} lacks the setting {name}: {setting.kind}")
+
+    def check_value(self, name: str, value: Any) -> None:
+        """Raise `ValueError` unless a setting may have this value."""
+        kind, default = self.settings[name].kind, self.settings[name].default
+        if value is None and default is None:
+            return
+        try:
+            kind.check(value)
+        except Wrong:
+            raise ValueError(f"{name} is {reprlib.repr(value)}; allowed: {kind}") from None
 
     def stream(self, *args, **kwargs) -> Pairs:
         """The merged tensors by name; settings and models are checked before the first."""
