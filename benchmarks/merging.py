@@ -25,9 +25,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from mergehelpers import checkpoints, merge, mloss, mties, states, stream
+from mergehelpers import checkpoints, merge, mloss, mties, shards, specs, states
 from mergehelpers.backbones import OpenClipVision
 from mergehelpers.merge.registry import Tensors
+from mergehelpers.suites import sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 WEIGHTS, RATES = "model.safetensors", "rates.safetensors"
@@ -93,8 +94,8 @@ def ours(rule, base=True, **settings):
             + "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
         )
         start = time.perf_counter()
-        job = stream.read_spec(spec)
-        stream.write(
+        job = specs.read_spec(spec)
+        shards.write(
             job.merged(), [replace(shard, name=out.name) for shard in job.shards], out.parent
         )
         return {"seconds": time.perf_counter() - start}
@@ -105,7 +106,7 @@ def ours(rule, base=True, **settings):
 def hashes(work, count, out):
     start = time.perf_counter()
     for folder in folders(work, count):
-        stream.sha256(folder / WEIGHTS)
+        sha256(folder / WEIGHTS)
     return {"seconds": time.perf_counter() - start}
 
 

@@ -32,10 +32,10 @@ def main() -> None:
 
             print(rules.table(rules.RULES))
             return
-        from mergehelpers import stream  # takes seconds, in which one may press Ctrl-C
+        from mergehelpers import specs, stream  # takes seconds, in which one may press Ctrl-C
 
         stream.place(options.out)
-        job = stream.read_spec(options.spec)
+        job = specs.read_spec(options.spec)
         print(job.report())
         if options.dry_run:
             stream.check_room(job, options.out)

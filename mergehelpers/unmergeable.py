@@ -12,12 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mergehelpers import shards
 from mergehelpers.beside import read_json
 
-PLAIN = (
-    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
-    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-)
+PLAIN = tuple(shards.CODES)
 NARROW = (torch.int32, torch.int16, torch.int8, torch.uint8)  # indices and positions are int64
 # Parts of names that the adapters of peft, diffusers, LyCORIS and kohya have, and full models not.
 ADAPTER = re.compile(
@@ -86,7 +84,12 @@ def _quantised(name, value, scaled):
     parent, _, last = name.rpartition(".")
     if last in QUANTISED or ".quant_state." in name or value.is_quantized:
         return True
-    if value.ndim < 2 or value.is_floating_point() or value.dtype not in PLAIN[4:-1]:
+    if (
+        value.ndim < 2
+        or value.is_floating_point()
+        or value.dtype is torch.bool
+        or value.dtype not in PLAIN
+    ):
         return False
     return last == "weight" or value.dtype in NARROW and bool({parent, name} & scaled)
 

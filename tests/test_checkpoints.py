@@ -10,25 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from tiny import same
+from tiny import two_tensors as model
 
-from mergehelpers import checkpoints, states, stream, unmergeable
+from mergehelpers import checkpoints, specs, states, stream, unmergeable
 from mergehelpers.suites import packing
-
-
-def model(seed, **changes):
-    generator = torch.Generator().manual_seed(seed)
-    state = {
-        "weight": torch.randn(2, 3, generator=generator),
-        "bias": torch.randn(2, generator=generator),
-    }
-    return state | changes
-
-
-def same(a, b):
-    assert a.keys() == b.keys()
-    for key in a:
-        torch.testing.assert_close(a[key], b[key])
-
 
 STATE = model(0, ids=torch.arange(3), half=torch.ones(2, dtype=torch.float16))
 
@@ -700,7 +686,7 @@ def test_a_garbled_model_is_merged_whole_or_leaves_nothing(tmp_path_factory, dat
     spec = f'rule = "task_arithmetic"\nbase = "{base.name}"\nexperts = ["{expert.name}"]\n'
     (folder / "spec.toml").write_text(spec + "[settings]\nscale = 0.5")
     try:
-        stream.run(stream.read_spec(folder / "spec.toml"), folder / "out")
+        stream.run(specs.read_spec(folder / "spec.toml"), folder / "out")
     except (ValueError, FileNotFoundError) as error:
         assert str(error)
         assert sorted(p.name for p in folder.iterdir()) == [base.name, expert.name, "spec.toml"]

@@ -1,6 +1,7 @@
 """The laboratory of small networks: stacks against ordinary networks, one at a time."""
 
 import pytest
+import tiny
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -38,11 +39,7 @@ EXACT = {"rtol": 0, "atol": 0}
 @pytest.fixture
 def stack():
     """Three networks with biases that are not zero."""
-    stack = lab.initial([0, 1, 2], WIDTHS)
-    generator = torch.Generator().manual_seed(0)
-    for value in stack.values():
-        value += 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
-    return stack
+    return tiny.three_networks(WIDTHS)
 
 
 # ------------------------------------------------------------------------------------------- data

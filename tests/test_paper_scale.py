@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mergehelpers import checkpoints, merge, stream
+from mergehelpers import checkpoints, merge, specs
 
 PAGE = (Path(__file__).parents[1] / "book" / "paper-scale.md").read_text(encoding="utf-8")
 
@@ -48,7 +48,7 @@ def rows(header):
 
 
 def test_the_table_names_every_field():
-    assert rows("Field | Meaning").keys() == stream.FIELDS.keys() - {"settings"}
+    assert rows("Field | Meaning").keys() == specs.FIELDS.keys() - {"settings"}
 
 
 def test_the_page_includes_what_the_command_prints():

@@ -129,7 +129,7 @@ def test_entries_that_are_no_numbers_are_named(rule, needs, value):
         if rule is merge.average and guilty < 0:
             continue
         positional, named = needs(base, experts)
-        name = "base" if guilty < 0 else "model 1" if rule is merge.average else "expert 1"
+        name = "base" if guilty < 0 else "expert 1"
         with pytest.raises(
             ValueError, match=f"cannot be merged: b.weight: {name} holds NaN or infinity"
         ):

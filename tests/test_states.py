@@ -6,23 +6,10 @@ import resource
 import pytest
 import torch
 from safetensors import safe_open
+from tiny import same
+from tiny import two_tensors as model
 
 from mergehelpers import checkpoints, states
-
-
-def model(seed, **changes):
-    generator = torch.Generator().manual_seed(seed)
-    state = {
-        "weight": torch.randn(2, 3, generator=generator),
-        "bias": torch.randn(2, generator=generator),
-    }
-    return state | changes
-
-
-def same(a, b):
-    assert a.keys() == b.keys()
-    for key in a:
-        torch.testing.assert_close(a[key], b[key])
 
 
 def test_a_task_vector_leads_from_the_base_to_the_expert():

@@ -16,7 +16,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from mergehelpers import checkpoints, merge, stream
+from mergehelpers import beside, checkpoints, merge, shards, specs, stream
 
 SHAPES = {"ids": None, "a.weight": (5, 3), "a.bias": (5,), "half": (3,), "n": (7, 2), "one": ()}
 RATES = {"a.weight": torch.tensor([0.0, 0.2, 0.5, 0.9, 1.0])}
@@ -51,7 +51,7 @@ def spec(
 
 
 def merged(folder, *args, **kwargs):
-    stream.run(stream.read_spec(spec(folder, *args, **kwargs)), folder / "out")
+    stream.run(specs.read_spec(spec(folder, *args, **kwargs)), folder / "out")
     return checkpoints.load(folder / "out")
 
 
@@ -147,7 +147,7 @@ def test_shards_have_an_index_and_the_sizes_that_were_asked_for(tmp_path):
             tmp_path / name / "model.safetensors",
         )
     path = spec(tmp_path, "average", "", 'shard = "0.25 MB"', 2, "")
-    stream.run(stream.read_spec(path), tmp_path / "out")
+    stream.run(specs.read_spec(path), tmp_path / "out")
     files = sorted((tmp_path / "out").glob("*.safetensors"))
     assert [file.name for file in files] == [
         f"model-0000{i}-of-00004.safetensors" for i in (1, 2, 3, 4)
@@ -171,7 +171,7 @@ def test_transformers_loads_what_was_written(tmp_path):
     for i, name in enumerate(["base", "expert0", "expert1"]):
         tiny.clip(tmp_path / name, seed=i)
     stream.run(
-        stream.read_spec(spec(tmp_path, "task_arithmetic", "scale = 0.5", 'shard = "0.01 MB"', 2)),
+        specs.read_spec(spec(tmp_path, "task_arithmetic", "scale = 0.5", 'shard = "0.01 MB"', 2)),
         tmp_path / "out",
     )
     loaded = CLIPModel.from_pretrained(tmp_path / "out").state_dict()
@@ -189,7 +189,7 @@ def test_models_in_every_kind_of_file_are_merged(tmp_path):
         'rule = "task_arithmetic"\nbase = "base.bin"\nexperts = ["expert0.ckpt", "expert1.pth"]\n'
         "[settings]\nscale = 0.5"
     )
-    stream.run(stream.read_spec(tmp_path / "spec.toml"), tmp_path / "out")
+    stream.run(specs.read_spec(tmp_path / "spec.toml"), tmp_path / "out")
     same(
         load_file(tmp_path / "out" / "model.safetensors"),
         merge.task_arithmetic(BASE, EXPERTS[:2], 0.5),
@@ -209,8 +209,8 @@ def test_half_precision_stays_and_mixed_precision_is_refused_unless_asked_for(tm
     assert found["n"].dtype == dtype
     same(found, merge.task_arithmetic(model(0, dtype), [model(1, dtype)], 0.5))
     with pytest.raises(ValueError, match=f"n.*: expert1 is torch.float32, base is {dtype}"):
-        stream.read_spec(spec(tmp_path, count=2))
-    stream.run(stream.read_spec(spec(tmp_path, top="mixed = true", count=2)), tmp_path / "mixed")
+        specs.read_spec(spec(tmp_path, count=2))
+    stream.run(specs.read_spec(spec(tmp_path, top="mixed = true", count=2)), tmp_path / "mixed")
     wide = [
         {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
         for state in (model(0, dtype), model(1, dtype), model(2))
@@ -253,24 +253,24 @@ def test_what_no_expert_has_stays_as_in_the_base_and_counts_for_nothing(tmp_path
         "mask": torch.full((3,), float("-inf")),
     }
     save_file(BASE | rest, tmp_path / "base" / "model.safetensors")
-    job = stream.read_spec(path)
+    job = specs.read_spec(path)
     assert "kept     3 tensors of base, as they are" in job.report()
     stream.run(job, tmp_path / "out")
     same(checkpoints.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7) | rest)
     lacking = {name: value for name, value in EXPERTS[1].items() if name != "n"}
     save_file(lacking, tmp_path / "expert1" / "model.safetensors")
     with pytest.raises(ValueError, match="expert1 lacks n"):
-        stream.read_spec(path)
+        specs.read_spec(path)
     save_file(EXPERTS[1] | {"more": torch.zeros(1)}, tmp_path / "expert1" / "model.safetensors")
-    assert "note     left out of expert1: more" in stream.read_spec(path).report()
+    assert "note     left out of expert1: more" in specs.read_spec(path).report()
     lacking = {name: value for name, value in EXPERTS[1].items() if name != "ids"}
     save_file(lacking, tmp_path / "expert1" / "model.safetensors")
-    assert "ids" in stream.read_spec(path).rest  # whole numbers that one lacks stay the base's
+    assert "ids" in specs.read_spec(path).rest  # whole numbers that one lacks stay the base's
 
 
 def test_only_and_except_choose_by_name_what_merges(tmp_path):
     path = spec(tmp_path, "task_arithmetic", "scale = 0.5", 'only = ["a.*"]\nexcept = ["*.bias"]')
-    stream.run(stream.read_spec(path), tmp_path / "out")
+    stream.run(specs.read_spec(path), tmp_path / "out")
     merged = merge.task_arithmetic(BASE, EXPERTS, 0.5)
     same(checkpoints.load(tmp_path / "out"), BASE | {"a.weight": merged["a.weight"]})
 
@@ -281,13 +281,13 @@ def test_what_is_tied_is_chosen_together(tmp_path):
     torch.save(BASE | {"head": BASE["n"]}, tmp_path / "base.bin")
     path.write_text(path.read_text().replace('"base"', '"base.bin"'))
     with pytest.raises(ValueError, match="n and head are tied; only and except must choose both"):
-        stream.read_spec(path)
+        specs.read_spec(path)
 
 
 def test_a_pattern_that_no_tensor_has_is_refused(tmp_path):
     path = spec(tmp_path, "task_arithmetic", "scale = 0.5", 'except = ["heads.*"]')
     with pytest.raises(ValueError, match=r"line 4: except names 'heads\.\*', which no tensor has"):
-        stream.read_spec(path)
+        specs.read_spec(path)
 
 
 def test_experts_may_have_heads_of_their_own_if_these_are_left_out(tmp_path):
@@ -295,7 +295,7 @@ def test_experts_may_have_heads_of_their_own_if_these_are_left_out(tmp_path):
     for i, expert in enumerate(EXPERTS):
         head = {"head.weight": torch.zeros(2 + i, 3)}
         save_file(expert | head, tmp_path / f"expert{i}" / "model.safetensors")
-    stream.run(stream.read_spec(path), tmp_path / "out")
+    stream.run(specs.read_spec(path), tmp_path / "out")
     same(checkpoints.load(tmp_path / "out"), merge.task_arithmetic(BASE, EXPERTS, 0.5))
 
 
@@ -303,7 +303,7 @@ def test_a_prefix_of_all_names_is_left_out_and_told(tmp_path):
     path = spec(tmp_path)
     wrapped = {f"module.{name}": value for name, value in EXPERTS[1].items()}
     save_file(wrapped, tmp_path / "expert1" / "model.safetensors")
-    job = stream.read_spec(path)
+    job = specs.read_spec(path)
     assert "note     all names of expert1 begin with module., which is left out" in job.report()
     stream.run(job, tmp_path / "out")
     same(checkpoints.load(tmp_path / "out"), merge.ties(BASE, EXPERTS, 0.4, 0.7))
@@ -313,7 +313,7 @@ def test_another_configuration_is_told_before_the_merge(tmp_path):
     path = spec(tmp_path)
     for name, activation in (("base", "gelu"), ("expert0", "gelu"), ("expert1", "relu")):
         (tmp_path / name / "config.json").write_text(json.dumps({"hidden_act": activation}))
-    report = stream.read_spec(path).report()
+    report = specs.read_spec(path).report()
     assert 'note     config.json of expert1 is not that of base: hidden_act "relu"' in report
     assert "expert0 is not" not in report
 
@@ -321,29 +321,29 @@ def test_another_configuration_is_told_before_the_merge(tmp_path):
 def test_torch_has_its_threads_back_after_a_merge(tmp_path):
     seen, before = [], torch.get_num_threads()
     torch.set_num_threads(2)
-    job = stream.read_spec(spec(tmp_path))
+    job = specs.read_spec(spec(tmp_path))
 
     def watched():
         seen.append(torch.get_num_threads())
         yield from job.merged()
 
     (tmp_path / "out").mkdir()
-    stream.write(watched(), job.shards, tmp_path / "out")
+    shards.write(watched(), job.shards, tmp_path / "out")
     after = torch.get_num_threads()
     torch.set_num_threads(before)
     assert seen == [1] and after == 2
 
 
 def test_the_end_is_one_line_with_the_hash(tmp_path):
-    said = stream.run(stream.read_spec(spec(tmp_path)), tmp_path / "out")
+    said = stream.run(specs.read_spec(spec(tmp_path)), tmp_path / "out")
     digest = hashlib.sha256((tmp_path / "out" / "model.safetensors").read_bytes()).hexdigest()
     assert said.startswith("merged   7 tensors") and said.endswith(digest) and "\n" not in said
 
 
 def test_a_disk_without_room_is_refused_by_the_dry_run_too(tmp_path, monkeypatch):
-    job = stream.read_spec(spec(tmp_path))
-    usage = stream.beside.shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(stream.beside.shutil, "disk_usage", lambda folder: usage)
+    job = specs.read_spec(spec(tmp_path))
+    usage = beside.shutil.disk_usage(tmp_path)._replace(free=100)
+    monkeypatch.setattr(beside.shutil, "disk_usage", lambda folder: usage)
     for attempt in (stream.check_room, stream.run):
         with pytest.raises(OSError, match="has 0.00 GB free"):
             attempt(job, tmp_path / "out")
@@ -354,7 +354,7 @@ def test_a_name_that_the_base_ties_to_a_merged_tensor_is_left_out_as_the_experts
     path = spec(tmp_path, "task_arithmetic", "scale = 0.5", "partial = true")
     torch.save(BASE | {"head": BASE["n"]}, tmp_path / "base.bin")
     path.write_text(path.read_text().replace('"base"', '"base.bin"'))
-    stream.run(stream.read_spec(path), tmp_path / "out")
+    stream.run(specs.read_spec(path), tmp_path / "out")
     same(checkpoints.load(tmp_path / "out"), merge.task_arithmetic(BASE, EXPERTS, 0.5))
 
 
@@ -363,13 +363,13 @@ def test_paths_are_relative_to_the_spec_and_not_to_the_folder_one_is_in(tmp_path
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    assert "expert2" in stream.read_spec(path).report()
+    assert "expert2" in specs.read_spec(path).report()
     (tmp_path / "expert2").rename(elsewhere / "expert2")
     with pytest.raises(
         FileNotFoundError,
         match=f"there is no {tmp_path / 'expert2'}; a model on the Hub is written hub:owner/name",
     ):
-        stream.read_spec(path)
+        specs.read_spec(path)
 
 
 # What is refused, before anything is written
@@ -394,16 +394,13 @@ BAD = {
     "a base": (lambda f: spec(f, "average", ""), "the rule average takes no base"),
     "setting": (
         lambda f: spec(f, settings="keep = 0.1\nscale = 1\nkeeps = 3"),
-        r"line 8: unknown field 'keeps' in \[settings\]; did you mean 'keep'",
+        r"line 8: ties has no setting 'keeps'; did you mean 'keep'",
     ),
     "setting of another rule": (
         lambda f: spec(f, "task_arithmetic", "scale = 1\nseed = 3"),
-        "unknown field 'seed' in .settings.; allowed: scale",
+        "task_arithmetic has no setting 'seed'; allowed: scale",
     ),
-    "missing": (
-        lambda f: spec(f, "dare", "scale = 1"),
-        r"line 5: \[settings\] lacks the field 'keep'",
-    ),
+    "missing": (lambda f: spec(f, "dare", "scale = 1"), r"line 5: dare lacks the setting 'keep'"),
     "setting's kind": (
         lambda f: spec(f, settings='keep = "0.1"\nscale = 1'),
         "keep is '0.1'; allowed: a number above 0, 1 or less",
@@ -457,7 +454,7 @@ BAD = {
 def test_a_bad_spec_is_refused_with_what_is_allowed(tmp_path, make, message):
     make(tmp_path)
     with pytest.raises(ValueError, match=message):
-        stream.read_spec(tmp_path / "spec.toml")
+        specs.read_spec(tmp_path / "spec.toml")
 
 
 def test_models_that_do_not_fit_are_named_as_the_spec_names_them(tmp_path):
@@ -468,7 +465,7 @@ def test_models_that_do_not_fit_are_named_as_the_spec_names_them(tmp_path):
     with pytest.raises(
         ValueError, match=r"expert2 lacks a.bias\n  n: expert2 has shape \(3,\), base has \(7, 2\)"
     ):
-        stream.read_spec(path)
+        specs.read_spec(path)
 
 
 def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
@@ -477,14 +474,14 @@ def test_missing_models_and_rates_are_named(tmp_path, monkeypatch):
         FileNotFoundError,
         match="there is no .*rates.safetensors; a model on the Hub is written hub:owner/name",
     ):
-        stream.read_spec(path)
+        specs.read_spec(path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     path.write_text('rule = "average"\nexperts = ["hub:some/model"]')
     with pytest.raises(
         FileNotFoundError,
         match="some/model is not a local folder, and the Hugging Face Hub gave no copy",
     ):
-        stream.read_spec(path)
+        specs.read_spec(path)
 
 
 def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
@@ -495,12 +492,12 @@ def test_settings_are_refused_before_a_model_is_looked_for(tmp_path):
     with pytest.raises(
         ValueError, match="spec.toml, line 5: keep is 1.5; allowed: a number above 0, 1 or less"
     ):
-        stream.read_spec(tmp_path / "spec.toml")
+        specs.read_spec(tmp_path / "spec.toml")
 
 
 def test_a_type_that_no_file_of_ours_can_hold_is_named(tmp_path):
     with pytest.raises(ValueError, match="w is torch.float8_e4m3fn; allowed: torch.float64"):
-        stream.shards({"w": torch.zeros(3).to(torch.float8_e4m3fn)})
+        shards.layout({"w": torch.zeros(3).to(torch.float8_e4m3fn)})
 
 
 def test_a_tensor_in_two_shards_is_refused(tmp_path):
@@ -530,7 +527,7 @@ def left(folder):
 def test_what_exists_is_left_alone_and_no_folder_is_made_for_the_folder(
     tmp_path, name, made, message
 ):
-    job = stream.read_spec(spec(tmp_path))
+    job = specs.read_spec(spec(tmp_path))
     (tmp_path / made).mkdir()
     (tmp_path / made / "mine").touch()
     with pytest.raises(OSError, match=message):
@@ -549,19 +546,19 @@ def test_values_that_are_no_numbers_are_named_and_nothing_is_left(tmp_path):
         tmp_path / "expert2" / "model.safetensors",
     )
     with pytest.raises(ValueError, match="n: expert2 holds NaN or infinity"):
-        stream.run(stream.read_spec(path), tmp_path / "out")
+        stream.run(specs.read_spec(path), tmp_path / "out")
     assert not left(tmp_path)
 
 
 def test_a_merge_that_overflows_half_precision_is_refused(tmp_path):
     path = spec(tmp_path, "task_arithmetic", "scale = 1000000")
     with pytest.raises(ValueError, match="half: merged values do not fit torch.float16"):
-        stream.run(stream.read_spec(path), tmp_path / "out")
+        stream.run(specs.read_spec(path), tmp_path / "out")
     assert not left(tmp_path)
 
 
 def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
-    job = stream.read_spec(spec(tmp_path))
+    job = specs.read_spec(spec(tmp_path))
 
     def interrupted(file):
         assert (tmp_path / "out.part" / "model.safetensors").is_file()
@@ -610,20 +607,20 @@ def test_the_command_reports_merges_and_refuses(tmp_path):
 
 WATCH = """
 import sys, threading
-from mergehelpers import stream
+from mergehelpers import specs, stream
 
 def anonymous():
     lines = open("/proc/self/status")
     return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e3
 
-job = stream.read_spec(sys.argv[1])
+job = specs.read_spec(sys.argv[1])
 before, peak, done = anonymous(), [0], threading.Event()
 
 def watch():
     while not done.wait(0.002):
         peak[0] = max(peak[0], anonymous())
 
-thread = threading.Thread(target=watch)
+thread = threading.Thread(target=watch, daemon=True)
 thread.start()
 stream.run(job, sys.argv[2])
 done.set()

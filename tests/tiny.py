@@ -300,3 +300,31 @@ def folder_of_tasks(folder, tasks, classes, counts):
             "tasks": described,
         },
     )
+
+
+def two_tensors(seed, **changes):
+    """A model of a weight and a bias."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {
+        "weight": torch.randn(2, 3, generator=generator),
+        "bias": torch.randn(2, generator=generator),
+    }
+    return state | changes
+
+
+def same(a, b):
+    """Assert that two states are the same."""
+    assert a.keys() == b.keys()
+    for key in a:
+        torch.testing.assert_close(a[key], b[key])
+
+
+def three_networks(widths):
+    """A stack of three small networks of `lab`, with biases that are not zero."""
+    from mergebook import lab
+
+    stack = lab.initial([0, 1, 2], widths)
+    generator = torch.Generator().manual_seed(0)
+    for value in stack.values():
+        value += 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+    return stack

@@ -231,7 +231,7 @@ def curves(names: tuple[str, ...] = NAMES[:-1], seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["activation", "σ", "constant"])
 
 
-def units(seed: int = 0) -> pd.DataFrame:
+def units() -> pd.DataFrame:
     """ReLU at k/σ = 1,000 in three units: the expected loss, and the loss over σ."""
     rows = []
     for sigma in (0.001, 1.0, 1000.0):

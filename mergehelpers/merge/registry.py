@@ -51,6 +51,24 @@ Rates = Annotated[
 ]
 
 
+# What other tools call our settings.
+ELSEWHERE = {
+    "density": "keep",
+    "weight": "weights",
+    "lambda": "scale",
+    "gamma": "outliers",
+    "random_seed": "seed",
+}
+
+
+class BadSetting(ValueError):
+    """A setting that a rule does not take; `name` is its name, empty for one that is missing."""
+
+    def __init__(self, name: str, text: str):
+        super().__init__(text)
+        self.name = name
+
+
 @dataclass(frozen=True)
 class Setting:
     """A setting of a rule: what it may be, a value to try, and its default or `...` for none."""
@@ -93,28 +111,36 @@ class Rule:
                 default = ... if parameter.default is parameter.empty else parameter.default
                 self.settings[name] = Setting(kind, example, default)
 
-    def check(self, settings: Mapping[str, Any]) -> None:
-        """Raise one `ValueError` for the first setting that is unknown, missing or not allowed."""
+    def check(self, settings: Mapping[str, Any], kinds: Mapping[str, Any] | None = None) -> None:
+        """Raise `BadSetting` for the first setting that is unknown, not allowed, or missing.
+
+        `kinds` stand in for those of the settings of these names.
+        """
         for name, value in settings.items():
             if name not in self.settings:
                 near = difflib.get_close_matches(name, self.settings, 1)
-                hint = f"did you mean {near[0]}? " if near else ""
+                near = [ELSEWHERE[name]] if ELSEWHERE.get(name) in self.settings else near
+                hint = f"did you mean {near[0]!r}? " if near else ""
                 allowed = ", ".join(self.settings) or "none"
-                raise ValueError(f"{self.name} has no setting {name}; {hint}allowed: {allowed}")
-            self.check_value(name, value)
+                raise BadSetting(
+                    name, f"{self.name} has no setting {name!r}; {hint}allowed: {allowed}"
+                )
+            self.check_value(name, value, kinds)
         for name, setting in self.settings.items():
             if setting.default is ... and name not in settings:
-                raise ValueError(f"{self.name} lacks the setting {name}: {setting.kind}")
+                raise BadSetting("", f"{self.name} lacks the setting {name!r}: {setting.kind}")
 
-    def check_value(self, name: str, value: Any) -> None:
-        """Raise `ValueError` unless a setting may have this value."""
-        kind, default = self.settings[name].kind, self.settings[name].default
-        if value is None and default is None:
+    def check_value(self, name: str, value: Any, kinds: Mapping[str, Any] | None = None) -> None:
+        """Raise `BadSetting` unless a setting may have this value."""
+        setting = self.settings[name]
+        kind = (kinds or {}).get(name, setting.kind)
+        if value is None and setting.default is None:
             return
         try:
             kind.check(value)
         except Wrong:
-            raise ValueError(f"{name} is {reprlib.repr(value)}; allowed: {kind}") from None
+            text = f"{name} is {reprlib.repr(value)}; allowed: {kind}"
+            raise BadSetting(name, text) from None
 
     def stream(self, *args, **kwargs) -> Pairs:
         """The merged tensors by name; settings and models are checked before the first."""

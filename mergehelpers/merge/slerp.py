@@ -12,7 +12,7 @@ NEARLY_PARALLEL = 0.9995  # cosine; then the arc is a line, and its sine divides
 
 
 @rule(count=2, ordered=True)
-def slerp(experts: Models, t: Annotated[float, Float(minimum=0, maximum=1), 0.5]) -> Pairs:
+def slerp(experts: Models, t: Annotated[float, Float(minimum=0, maximum=1), 0.3]) -> Pairs:
     """Spherical interpolation of two models, tensor by tensor (Shoemake 1985).
 
     Each tensor is taken as one vector; the result lies at the part `t` of the angle from the first

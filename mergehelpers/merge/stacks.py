@@ -30,6 +30,20 @@ DIGITS = {
 Pairs = Iterator[tuple[str, Tensor]]
 
 
+class NotFinite(ValueError):
+    """A model holds NaN or infinity: in `tensor`, the expert of that number, or None for the base.
+
+    `said(who)` is the message, with the model's name.
+    """
+
+    def __init__(self, tensor: str, expert: int | None):
+        self.tensor, self.expert = tensor, expert
+        super().__init__(self.said("base" if expert is None else f"expert {expert}"))
+
+    def said(self, who: str) -> str:
+        return f"these models cannot be merged: {self.tensor}: {who} holds NaN or infinity"
+
+
 class Stack:
     """The task vectors of one tensor, as slabs (q, n, …).
 
@@ -69,12 +83,14 @@ class Stack:
             # The sum of what is not finite is not finite, and much cheaper than to look at every
             # entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
-                who = "expert" if self.base else "model"
-                named = {f"{who} {j}": part for j, part in enumerate(parts)}
-                named |= {"base": self.base[i]} if self.base else {}
-                guilty = [name for name, part in named.items() if not part.isfinite().all()]
-                what = f"{guilty[0]} holds NaN or infinity" if guilty else "a change is too large"
-                raise ValueError(f"these models cannot be merged: {self.name}: {what}")
+                for number, part in enumerate(parts):
+                    if not part.isfinite().all():
+                        raise NotFinite(self.name, number)
+                if self.base and not self.base[i].isfinite().all():
+                    raise NotFinite(self.name, None)
+                raise ValueError(
+                    f"these models cannot be merged: {self.name}: a change is too large"
+                )
             yield slab if self.weights is None else slab * self.weights
 
     def sample(self, step: int) -> Tensor:

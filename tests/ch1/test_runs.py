@@ -45,11 +45,7 @@ def relu(z):
 @pytest.fixture
 def stack():
     """Three small networks of three hidden layers, with biases."""
-    stack = lab.initial([0, 1, 2], WIDTHS)
-    generator = torch.Generator().manual_seed(0)
-    for value in stack.values():
-        value += 0.1 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
-    return stack
+    return tiny.three_networks(WIDTHS)
 
 
 @pytest.fixture
