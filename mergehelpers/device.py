@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+CARD = 16  # how many times what fills a processor's cache a card wants at once
 
 
 def pick(name: str = "auto") -> torch.device:
@@ -27,12 +28,21 @@ def pick(name: str = "auto") -> torch.device:
         raise RuntimeError(
             f"device is {name!r}, but this machine has no {name}; use 'auto' or 'cpu'"
         )
+    torch.backends.cudnn.allow_tf32 = False  # convolutions as exact as products are by default
     return torch.device(name)
 
 
 def widest_float(device: torch.device | str) -> torch.dtype:
     """float64, or float32 on mps, which has nothing wider."""
     return torch.float32 if torch.device(device).type == "mps" else torch.float64
+
+
+def at_once(entries: int, device: torch.device) -> int:
+    """How many entries to work on at once, where `entries` stay in a processor's cache.
+
+    A card is idle between small pieces, so that its pieces are larger.
+    """
+    return entries if device.type == "cpu" else CARD * entries
 
 
 def peak_memory_gb() -> float:

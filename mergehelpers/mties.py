@@ -18,8 +18,8 @@ from mergehelpers import merge, mloss
 from mergehelpers.backbones import Backbone
 from mergehelpers.states import State
 
-# Entries of what enters a site; the pre-activations that all experts make of them then stay in the
-# processor's cache.
+# Entries of what enters a site, on a CPU; the pre-activations that all experts make of them then
+# stay in its cache.
 AT_ONCE = 2**18
 # Inputs, as many as the paper takes, that go through a network together while its layers are
 # merged.
@@ -132,7 +132,8 @@ def node_scores(
         else:
 
             def see(site, x, piece=piece):
-                mask, few = backbone.token_mask(piece, x), max(1, AT_ONCE // x[0].numel())
+                mask = backbone.token_mask(piece, x)
+                few = max(1, devices.at_once(AT_ONCE, x.device) // x[0].numel())
                 for i in range(0, len(x), few):
                     h = torch.stack(
                         [backbone.at_site(site, expert, x[i : i + few]) for expert in experts]
@@ -154,9 +155,9 @@ def ranks(scores: Tensor) -> Tensor:
     values = scores.cpu().double()
     if not values.isfinite().all():
         raise ValueError("the scores hold NaN or infinity, so they have no ranks")
-    below = (values.unsqueeze(0) < values.unsqueeze(1)).sum(1)
-    equal = (values.unsqueeze(0) == values.unsqueeze(1)).sum(1)
-    return (below + (equal - 1) / 2).double() / max(len(values) - 1, 1)
+    _, place, equal = values.unique(return_inverse=True, return_counts=True)
+    below = equal.cumsum(0) - equal
+    return (below + (equal - 1) / 2)[place].double() / max(len(values) - 1, 1)
 
 
 def check_inputs(inputs) -> None:

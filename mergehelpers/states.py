@@ -43,6 +43,31 @@ class Mixed(dict):
     """
 
 
+class OnDevice(Mapping):
+    """A model whose tensors come to a device one at a time, each time that one asks for them.
+
+    So the rules merge there what does not fit there: `merge.ties.stream(OnDevice(base, "cuda"),
+    …)`.
+    """
+
+    def __init__(self, source: Mapping[str, Tensor], device: torch.device | str):
+        self.source, self.device = source, device
+
+    def __getitem__(self, key):
+        return self.source[key].to(self.device)
+
+    def __iter__(self):
+        return iter(self.source)
+
+    def __len__(self):
+        return len(self.source)
+
+
+def where_it_lies(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The model, without its way to a device: for what its names, shapes and types say."""
+    return getattr(state, "source", state)
+
+
 def check_compatible(
     states: Sequence[Mapping[str, Tensor]], names: Sequence[str] | None = None, values: bool = True
 ) -> None:
@@ -55,6 +80,7 @@ def check_compatible(
     if not states:
         raise ValueError("need at least one model, got none")
     names = names or [f"model {i}" for i in range(len(states))]
+    states = [where_it_lies(state) for state in states]
     guilty = {}
     for name, state in zip(names, states, strict=True):
         for cause in _differences(states[0], state, names[0], values):
@@ -177,7 +203,7 @@ def tied(state: Mapping[str, Tensor]) -> list[tuple[str, str]]:
     Each name comes with the first of its group.
     """
     seen, pairs = {}, []
-    for key, value in state.items():
+    for key, value in where_it_lies(state).items():
         place = (value.data_ptr(), value.shape, value.stride())
         if value.numel() and place in seen:
             pairs.append((seen[place], key))

@@ -88,12 +88,13 @@ def dropped(
 
 def draw(shape: Sequence[int], keep: float | Tensor, generator: torch.Generator) -> Tensor:
     """Which entries stay, each with probability `keep`; drawn in double precision on the CPU."""
+    keep = keep.cpu() if isinstance(keep, Tensor) else keep
     return torch.rand(shape, generator=generator, dtype=torch.float64) < keep
 
 
 def thin(stack: Tensor, stays: Tensor, keep: float | Tensor, rescale: bool) -> Tensor:
     """The stack where `stays`, divided by `keep` if that is asked for."""
-    keep = torch.as_tensor(keep, dtype=torch.float64)
+    keep = torch.as_tensor(keep, dtype=torch.float64, device="cpu")
     # Where the rate is 0 nothing stays, and any divisor will do.
     return stack * stays.to(stack.device) / (keep.where(keep > 0, 1.0).to(stack) if rescale else 1)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from mergehelpers import device as devices
 from mergehelpers import states
 from mergehelpers.merge import stacks
 from mergehelpers.merge.registry import Models, Pairs, Tensors, Weights, rule
@@ -38,7 +39,8 @@ def fisher(
     check_fishers(fishers, experts)
 
     def mean(key, value):
-        flat = [[m[key].flatten().split(stacks.SLAB) for m in part] for part in (experts, fishers)]
+        room = devices.at_once(stacks.SLAB, value.device)
+        flat = [[m[key].flatten().split(room) for m in part] for part in (experts, fishers)]
         return joined((weighted(*parts) for parts in zip(zip(*flat[0]), zip(*flat[1]))), value)
 
     def weighted(models, information):

@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from mergehelpers import device as devices
 from mergehelpers.merge.average import average
 from mergehelpers.merge.registry import Models, Pairs, Size, Tensors, Weights, rule
 from mergehelpers.merge.stacks import check_weights
@@ -43,12 +44,12 @@ def regmean(
     check_grams(grams, experts)
 
     def fitted(key, mean):
-        wide = [
-            shrink * g[key].double() + (1 - shrink) * g[key].double().diag().diag() for g in grams
-        ]
+        kind = devices.widest_float(mean.device)
+        wide = [g[key].to(mean.device, kind) for g in grams]
+        wide = [shrink * g + (1 - shrink) * g.diag().diag() for g in wide]
         if weights is not None:
             wide = [w * g for w, g in zip(weights, wide)]
-        off = [(model[key] - mean).double() for model in experts]
+        off = [(model[key] - mean).to(kind) for model in experts]
         step = torch.linalg.pinv(sum(wide), hermitian=True) @ sum(
             g @ d.T for g, d in zip(wide, off)
         )

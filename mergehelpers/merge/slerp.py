@@ -3,6 +3,7 @@
 import math
 from typing import Annotated
 
+from mergehelpers import device as devices
 from mergehelpers import states
 from mergehelpers.merge.registry import Models, Pairs, rule
 from mergehelpers.merge.stacks import Stack, joined
@@ -35,7 +36,7 @@ def arc(stack: Stack, t: float) -> tuple[float, float]:
     """The two factors of a point on the arc between two vectors."""
     squares, inner = [0.0, 0.0], 0.0
     for slab in stack:
-        first, second = slab.double()
+        first, second = slab.to(devices.widest_float(slab.device))
         squares = [squares[0] + (first @ first).item(), squares[1] + (second @ second).item()]
         inner += (first @ second).item()
     lengths = (squares[0] * squares[1]) ** 0.5

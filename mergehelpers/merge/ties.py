@@ -8,13 +8,13 @@ from torch import Tensor
 
 from mergehelpers.merge.arithmetic import count_kept, cut, disjoint_mean, trimmed
 from mergehelpers.merge.registry import Keep, Models, Pairs, Scale, Size, Weights, rule
-from mergehelpers.merge.stacks import FEW, Stacks, by_tensor, kth_largest
+from mergehelpers.merge.stacks import Stacks, by_tensor, held, kth_largest
 from mergehelpers.parameters import Choice
 
 
 def selection(size: Size) -> int:
     """The bytes in which the threshold of a trim is selected."""
-    return (size.models + 1) * min(FEW, size.entries) * size.width
+    return (size.models + 1) * min(held(size.entries), size.entries) * size.width
 
 
 @rule(memory=selection)
