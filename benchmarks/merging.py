@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -35,35 +36,41 @@ WEIGHTS, RATES = "model.safetensors", "rates.safetensors"
 KEEP, SCALE, SPREAD, INPUTS = 0.2, 0.3, 0.1, 128
 SLOW = 30  # seconds
 FLOOR, GLOBAL, TENSOR = "average", "TIES", "TIES per tensor"
+BUSY = ", beside another program"
+# A language model of 1.4 billion entries, in the shapes of its kind.
+DECODER, LAYERS = "decoder-1.4B", 24
+MATRICES = {"q": (2048, 2048), "k": (2048, 2048), "v": (2048, 2048), "o": (2048, 2048)} | {
+    "up": (8192, 2048),
+    "down": (2048, 8192),
+}
+SHARD = 10**9
 NAMED = ("average", "task_arithmetic", "ties", "dare", "m_ties", "m_dare")
 
 
 def make(work, count, model, dtype):
-    """Visual towers with random weights: a base, and experts a small step away.
+    """Models with random weights: a base, and experts a small step away.
 
-    Keep rates for all MLPs come with them.
+    Keep rates for all MLPs of a visual tower come with them.
     """
-    backbone = OpenClipVision(model=model)
-    shapes = {name: value.shape for name, value in backbone.names().items()}
+    if model == DECODER:
+        shapes = {"embed": (50_304, 2048), "head": (50_304, 2048)} | {
+            f"layers.{i}.{name}": shape for i in range(LAYERS) for name, shape in MATRICES.items()
+        }
+    else:
+        backbone = OpenClipVision(model=model)
+        shapes = {name: value.shape for name, value in backbone.names().items()}
     for i, folder in enumerate(tqdm(folders(work, count), desc="models")):
-        if not (folder / WEIGHTS).exists():
+        if not any(folder.glob("*.safetensors")):
             folder.mkdir(parents=True, exist_ok=True)
             first, own = (torch.Generator().manual_seed(seed) for seed in (0, i))
-            drawn = {
-                name: (
-                    0.02 * torch.randn(shape, generator=first),
-                    1e-3 * torch.randn(shape, generator=own),
-                )
+            empty = {name: torch.empty(shape, dtype=dtype) for name, shape in shapes.items()}
+            pairs = (
+                (name, near(shape, first, own if i else None).to(dtype))
                 for name, shape in shapes.items()
-            }
-            states.save(
-                {
-                    name: (value + noise if i else value).to(dtype)
-                    for name, (value, noise) in drawn.items()
-                },
-                folder / WEIGHTS,
-                {"format": "pt"},
             )
+            shards.write(pairs, shards.layout(empty, SHARD), folder)
+    if model == DECODER:
+        return
     g = torch.Generator().manual_seed(0)
     states.save(
         {
@@ -73,6 +80,12 @@ def make(work, count, model, dtype):
         },
         work / RATES,
     )
+
+
+def near(shape, first, own):
+    """A tensor of the base, or with a generator of its own an expert's."""
+    value = 0.02 * torch.randn(shape, generator=first)
+    return value if own is None else value + 1e-3 * torch.randn(shape, generator=own)
 
 
 def folders(work, count):
@@ -95,9 +108,10 @@ def ours(rule, base=True, **settings):
         )
         start = time.perf_counter()
         job = specs.read_spec(spec)
-        shards.write(
-            job.merged(), [replace(shard, name=out.name) for shard in job.shards], out.parent
-        )
+        files = [replace(shard, name=f"{i}{out.name}") for i, shard in enumerate(job.shards)]
+        shards.write(job.merged(), files, out.parent)
+        for file in files:
+            os.replace(out.parent / file.name, out)  # the last one is compared with others
         return {"seconds": time.perf_counter() - start}
 
     return run
@@ -106,7 +120,8 @@ def ours(rule, base=True, **settings):
 def hashes(work, count, out):
     start = time.perf_counter()
     for folder in folders(work, count):
-        sha256(folder / WEIGHTS)
+        for file in folder.glob("*.safetensors"):
+            sha256(file)
     return {"seconds": time.perf_counter() - start}
 
 
@@ -232,6 +247,9 @@ CONTENDERS = {
     "M-TIES, paper": (m_ties("paper"), None, None),
     "M-TIES, released, 16 images": (m_ties("released", 16), None, None),
     "hashes of the inputs": (hashes, None, None),
+    GLOBAL + BUSY: (ours("ties", keep=KEEP, scale=SCALE), None, None),
+    TENSOR + BUSY: (ours("ties", keep=KEEP, scale=SCALE, scope="tensor"), None, None),
+    "DARE" + BUSY: (ours("dare", keep=KEEP, scale=SCALE, seed=0), None, None),
     "a loop over tensors": (loop, None, TENSOR),
     "peft": (peft, "peft", TENSOR),
     "mergekit": (mergekit, "mergekit", TENSOR),
@@ -263,11 +281,25 @@ def status(process):
         return [0.0, 0.0]
 
 
+@contextmanager
+def busy(wanted):
+    """Meanwhile another program multiplies matrices on all processors, if that is wanted."""
+    code = "import torch\na = torch.randn(2000, 2000)\nwhile True: a @ a"
+    other = subprocess.Popen([sys.executable, "-c", code]) if wanted else None
+    try:
+        time.sleep(5 if wanted else 0)  # until it has begun
+        yield
+    finally:
+        if other:
+            other.kill()
+            other.wait()
+
+
 def measured(name, count, work):
     """One run in a process of its own: seconds, and peaks of memory; None if memory ran out."""
     # Read into the system's cache, from where another contender may have pushed it.
-    for folder in folders(work, count):
-        with open(folder / WEIGHTS, "rb") as file:
+    for path in (path for folder in folders(work, count) for path in folder.glob("*.safetensors")):
+        with open(path, "rb") as file:
             while file.read(2**24):
                 pass
     command = [
@@ -280,7 +312,11 @@ def measured(name, count, work):
         "--one",
         name,
     ]
-    with open(work / "answer", "w+") as answer, open(work / "log", "w+") as log:
+    with (
+        open(work / "answer", "w+") as answer,
+        open(work / "log", "w+") as log,
+        busy(name.endswith(BUSY)),
+    ):
         process, peaks = (
             subprocess.Popen(command, stdout=answer, stderr=log, preexec_fn=limit),
             [0.0, 0.0],
@@ -327,13 +363,14 @@ def table(rows, counts):
     lines = [
         (
             f"| Seconds with | {' | '.join(f'{count} experts' for count in counts)} "
-            "| × average | × TIES | Memory, GB | Unlike ours |"
+            "| × average | × TIES | × itself alone | Memory, GB | Unlike ours |"
         ),
-        f"|{'---|' * (len(counts) + 5)}",
+        f"|{'---|' * (len(counts) + 6)}",
     ]
     for name, by_count in rows.items():
         cells, runs = [seconds(by_count[count]) for count in counts], by_count[last]
         if None not in runs:
+            alone = name.removesuffix(BUSY)
             cells += [
                 spread(
                     [
@@ -341,13 +378,14 @@ def table(rows, counts):
                         for run, other in zip(runs, rows[floor][last])
                     ]
                 )
-                for floor in (FLOOR, GLOBAL)
+                for floor in (FLOOR, GLOBAL, alone)
             ]
+            cells[-1] = "" if alone == name else cells[-1]
             cells += [
                 " / ".join(f"{max(run[key] for run in runs):.2f}" for key in ("anonymous", "total"))
             ]
             cells += [f"{runs[0]['unlike']:.4%}" if "unlike" in runs[0] else ""]
-        lines.append(f"| {' | '.join([name, *cells, *[''] * (len(counts) + 4 - len(cells))])} |")
+        lines.append(f"| {' | '.join([name, *cells, *[''] * (len(counts) + 5 - len(cells))])} |")
     return "\n".join(lines)
 
 
@@ -369,6 +407,13 @@ def breakdown(rows, counts):
             values = (*spent, whole - sum(spent), whole)
             lines.append(f"| {name} | {' | '.join(f'{value:.1f}' for value in values)} |")
     return "\n".join(lines) + "\n\n" if len(lines) > 2 else ""
+
+
+def per_entry(rows, count, work, dtype):
+    """Seconds of TIES for each entry of one model."""
+    size = sum(file.stat().st_size for file in folders(work, 1)[0].glob("*.safetensors"))
+    entries = size / torch.empty(0, dtype=getattr(torch, dtype)).element_size()
+    return statistics.median(run["seconds"] for run in rows[GLOBAL][count]) / entries
 
 
 def machine(names):
@@ -397,7 +442,9 @@ def main():
         "--experts", type=int, nargs="+", default=[2, 4, 8], help="numbers of experts"
     )
     parser.add_argument(
-        "--model", default="ViT-B-32", help="a model of open_clip, for its visual tower"
+        "--model",
+        default="ViT-B-32",
+        help=f"a model of open_clip, for its visual tower, or {DECODER}",
     )
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument(
@@ -433,6 +480,7 @@ def main():
     work = options.work / title
     make(work, max(options.experts), options.model, getattr(torch, options.dtype))
     compared = {CONTENDERS[name][2] for name in options.only}
+    compared |= {name.removesuffix(BUSY) for name in options.only}
     wanted = {
         name: contender
         for name, contender in CONTENDERS.items()
@@ -459,7 +507,9 @@ def main():
     text = (
         f"{table(rows, options.experts)}\n\n{breakdown(rows, options.experts)}"
         f"{title}; {machine(wanted)}. {options.rounds} rounds;"
-        f" what takes more than {SLOW} seconds ran once.\n"
+        f" what takes more than {SLOW} seconds ran once."
+        f" TIES of {options.experts[-1]} experts takes"
+        f" {1e9 * per_entry(rows, options.experts[-1], work, options.dtype):.1f} ns an entry.\n"
     )
     out = ROOT / "book" / "benchmarks" / f"{title}.md"
     out.parent.mkdir(exist_ok=True)

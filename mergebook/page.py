@@ -140,7 +140,9 @@ class Page:
 
     `number` is the page's, such as `01d`; stored rows of Chapter 1 are in `book/studies/ch1/`, a
     file an experiment. Parameters named `device`, `study`, `recheck`, `workers`, `seed` and
-    `output` have their meaning everywhere. Raises `ValueError` for bad parameters, before any work.
+    `output` have their meaning everywhere. `suites` are those of the parameters `suite` and
+    `second_suite`, opened on the device. Raises `ValueError` for bad parameters, and for a suite
+    that lacks what the page needs, before any work.
     """
 
     def __init__(self, number: str, namespace: Mapping[str, Any], **kinds):
@@ -157,6 +159,10 @@ class Page:
         pd.options.display.precision = 3
         pd.options.display.width = 140
         display(self.contract)
+        names = [self.given.get("suite", ""), self.given.get("second_suite", "")]
+        self.suites = [open_suite(name, self.device) for name in dict.fromkeys(names) if name]
+        for r in self.suites:
+            suites.require(r.suite, inputs=self.given.get("samples", 1))
 
     @cached_property
     def store(self) -> Store:
@@ -169,15 +175,6 @@ class Page:
             self.given["workers"],
             self.output,
         )
-
-    @cached_property
-    def suites(self) -> list[OpenSuite]:
-        """The suites of the parameters `suite` and `second_suite`, opened once on the device."""
-        names = [self.given["suite"], self.given.get("second_suite", "")]
-        found = [open_suite(name, self.device) for name in dict.fromkeys(names) if name]
-        for r in found:
-            suites.require(r.suite, inputs=self.given.get("samples", 1))
-        return found
 
     def table(self, experiment: Experiment, keys, **context) -> pd.DataFrame:
         """The rows of an experiment, stored or computed: see `Store.table`."""

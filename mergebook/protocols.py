@@ -18,7 +18,7 @@ from mergehelpers import alignment, merge, mties, states
 from mergehelpers import device as devices
 from mergehelpers.alignment import Head, Plan
 from mergehelpers.states import State
-from mergehelpers.suites import Suite
+from mergehelpers.suites import Suite, require
 
 EXPERT = "fine-tuned"  # on a bench, each task's own expert
 PLAN = Plan()  # of repairs, unless another is given
@@ -168,11 +168,14 @@ class Bench:
     """The models of one suite, by name, and their features.
 
     `base` and `fine-tuned`, the task's own expert, are always there. `limits` gives the number of
-    inputs of a split that are used, from its first on; without one, all.
+    inputs of a split that are used, from its first on; without one, all. Raises `ValueError` for a
+    task that has no inputs in a split of `limits`.
     """
 
     def __init__(self, suite: Suite, limits: Mapping[str, int] | None = None, device: str = "auto"):
         self.suite, self.limits, self.device = suite, dict(limits or {}), device
+        for split in self.limits:
+            require(suite, split, experts=1)
         self.models: dict[str, Callable[[], State] | State] = {"base": suite.base}
         self._features, self.tasks = {}, list(suite.tasks)
 

@@ -75,6 +75,12 @@ class Job:
         pairs = self.rule.stream(*models, **self.settings)
         return chain(_named(_finite(pairs), self.sources, "base" in self.spec), self.rest.items())
 
+    def changes(self) -> int:
+        """The number of entries of all task vectors; tied tensors count once."""
+        twins = {twin for _, twin in states.tied(self.models[0])}
+        floats = [v for n, v in self.models[0].items() if v.is_floating_point() and n not in twins]
+        return (len(self.models) - 1) * sum(value.numel() for value in floats)
+
     def report(self) -> str:
         """What the merge will read, write and need, as lines of text."""
         floats = [value for value in self.models[0].values() if value.is_floating_point()]

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 import mergehelpers
 from mergehelpers import beside, checkpoints, shards
+from mergehelpers.merge.arithmetic import counted
 from mergehelpers.specs import Job, is_folder
 from mergehelpers.suites import sha256
 
@@ -65,18 +66,19 @@ def run(job: Job, out: str | Path) -> str:
     try:
         part.mkdir()
         check_room(job, part)
-        shards.write(
-            tqdm(
-                job.merged(),
-                "merge",
-                len(job.models[0]) + len(job.rest),
-                unit="tensor",
-                leave=False,
-                disable=None,
-            ),
-            job.shards,
-            part,
-        )
+        with counted() as counts:
+            shards.write(
+                tqdm(
+                    job.merged(),
+                    "merge",
+                    len(job.models[0]) + len(job.rest),
+                    unit="tensor",
+                    leave=False,
+                    disable=None,
+                ),
+                job.shards,
+                part,
+            )
         if is_folder(first):
             beside.copy(first.files[0].parent, part)
         read = {checkpoints.recorded(s.name, f): f for s in job.sources for f in s.files}
@@ -97,7 +99,8 @@ def run(job: Job, out: str | Path) -> str:
         shutil.rmtree(part, ignore_errors=True)
         raise
     size, digest = sum(shard.size for shard in job.shards), next(iter(record["merged"].values()))
+    share = f"a trim kept {sum(counts) / job.changes():.1%} of the changes; " if counts else ""
     return (
         f"merged   {len(job.models[0]) + len(job.rest)} tensors, {size / 1e9:.2f} GB, into {out}; "
-        f"sha256 of {job.shards[0].name} {digest}"
+        f"{share}sha256 of {job.shards[0].name} {digest}"
     )

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
+from mergehelpers import merge
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -66,6 +69,23 @@ def test_it_is_under_the_tests_of_every_rule(copied):
     done = run(*tests, "-k", "median")
     assert done.returncode == 0, done.stdout
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 10
+
+
+def test_pages_are_compared_while_a_rule_is_there_that_they_do_not_know(tmp_path):
+    shutil.copy(ROOT / "notebooks" / "conftest.py", tmp_path)
+    page = nbformat.v4.new_notebook()
+    shown = nbformat.v4.new_output("stream", text=" ".join([*merge.RULES, "stranger"]) + "\n")
+    page.cells = [
+        nbformat.v4.new_code_cell(
+            "from mergehelpers import merge\nprint(*merge.RULES)",
+            outputs=[shown],
+            execution_count=1,
+        )
+    ]
+    nbformat.write(page, tmp_path / "page.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 def test_no_experiment_and_no_page_reads_the_registry():

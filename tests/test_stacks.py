@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mergehelpers import merge, states
-from mergehelpers.merge import stacks
+from mergehelpers.merge import stacks, thresholds
 
 SHAPES = {
     "a.weight": (5, 3, 2),
@@ -198,8 +198,8 @@ def test_the_kth_largest_magnitude_is_that_of_a_sort(values, models, data, dtype
     expected = torch.stack([row.abs().sort(descending=True).values[k - 1] for row in stack])
     few = data.draw(st.integers(0, len(values)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stacks, "FEW", few)
-        found = stacks.kth_largest(stack.split(slab, dim=1), k, len(values))
+        patch.setattr(thresholds, "FEW", few)
+        found = thresholds.kth_largest(stack.split(slab, dim=1), k, len(values))
     assert found.dtype == dtype and torch.equal(found, expected)
 
 
@@ -210,21 +210,21 @@ def test_the_threshold_of_many_entries_is_exact(dtype, monkeypatch):
     stack[1] = (stack[1] * 2000).round() / 2000  # few different values
     ordered = stack.abs().sort(dim=1, descending=True).values
     for few in (0, 3000, 10**6):
-        monkeypatch.setattr(stacks, "FEW", few)
+        monkeypatch.setattr(thresholds, "FEW", few)
         for k in (1, 2, 1000, 40_000, 199_999, 200_000):
             assert torch.equal(
-                stacks.kth_largest(stack.split(30_000, dim=1), k, 200_000), ordered[:, k - 1]
+                thresholds.kth_largest(stack.split(30_000, dim=1), k, 200_000), ordered[:, k - 1]
             )
 
 
 @pytest.mark.parametrize("hidden", [0.0, 1e-3, 1e3])
 def test_a_sample_that_misleads_is_found_out(hidden, monkeypatch):
-    monkeypatch.setattr(stacks, "SAMPLE", 10)
+    monkeypatch.setattr(thresholds, "SAMPLE", 10)
     stack = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
     stack[:, ::100] = hidden  # all that the sample sees
     ordered = stack.abs().sort(dim=1, descending=True).values
     for k in (1, 5, 200, 999):
-        assert torch.equal(stacks.kth_largest([stack], k, 1000), ordered[:, k - 1])
+        assert torch.equal(thresholds.kth_largest([stack], k, 1000), ordered[:, k - 1])
 
 
 def test_a_sample_is_of_task_vectors_with_their_weights():

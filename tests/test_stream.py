@@ -604,6 +604,38 @@ def test_the_command_reports_merges_and_refuses(tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    "rule, settings, share",
+    [
+        ("ties", "keep = 0.4\nscale = 0.7", "40.0%"),
+        ("ties", "keep = 0.4\nscale = 0.7\nscope = 'tensor'", "40.0%"),
+        ("breadcrumbs", "keep = 0.4\nscale = 0.7\noutliers = 0.1", "40.0%"),
+        ("knots", "keep = 0.4\nscale = 0.7", "40.0%"),
+        ("task_arithmetic", "scale = 0.7", None),
+        ("dare", "keep = 0.4\nscale = 0.7\nseed = 0", None),
+    ],
+)
+def test_the_last_line_tells_what_a_trim_kept(tmp_path, rule, settings, share):
+    for i, name in enumerate(["base", "expert0", "expert1", "expert2"]):
+        (tmp_path / name).mkdir()
+        own = {"a": torch.randn(20, 10, generator=torch.Generator().manual_seed(i))}
+        save_file(own | {"steps": torch.tensor([1, 2])}, tmp_path / name / "model.safetensors")
+    said = stream.run(specs.read_spec(spec(tmp_path, rule, settings)), tmp_path / "out")
+    assert (f"a trim kept {share} of the changes; " in said) if share else "kept" not in said
+
+
+def test_of_equal_changes_more_are_kept_than_was_asked_and_that_is_told(tmp_path):
+    """Two of twenty entries were asked for; four are as large as the second."""
+    change = torch.tensor([5.0, 3, 3, 3, 1, 1, 1, 1, 1, 1])
+    for i, name in enumerate(["base", "expert0", "expert1"]):
+        (tmp_path / name).mkdir()
+        state = {"a": change * bool(i), "frozen": torch.ones(10)}
+        save_file(state, tmp_path / name / "model.safetensors")
+    path = spec(tmp_path, settings="keep = 0.1\nscale = 1", count=2)
+    said = stream.run(specs.read_spec(path), tmp_path / "out")
+    assert "a trim kept 20.0% of the changes; " in said
+
+
 WATCH = """
 import sys, threading
 from mergehelpers import specs, stream

@@ -1,11 +1,33 @@
 """Arithmetic on a stack, the task vectors of all experts along the first axis."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor
 
-from mergehelpers.merge.stacks import Stack, ascending, kth_largest, widest
+from mergehelpers.merge.stacks import Stack, widest
+from mergehelpers.merge.thresholds import ascending, kth_largest
+
+_counts: ContextVar[list[int] | None] = ContextVar("counts", default=None)
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """Within the block, each trim appends to the list how many entries it kept."""
+    token = _counts.set(counts := [])
+    try:
+        yield counts
+    finally:
+        _counts.reset(token)
+
+
+def _masked(stack, mask):
+    """The stack where a mask of ones and zeros is one."""
+    if (counts := _counts.get()) is not None:
+        counts.append(int(mask.sum()))
+    return stack * mask
 
 
 def increments(name: str) -> Callable[..., Tensor]:
@@ -40,7 +62,7 @@ def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
     threshold = ascending(magnitude.to(widest([stack]))).gather(
         -1, (size - kept).clamp(max=size - 1)
     )
-    return stack * ((magnitude >= threshold) & (kept > 0))
+    return _masked(stack, (magnitude >= threshold) & (kept > 0))
 
 
 def trimmed(stack: Stack, keep: float | Tensor) -> Iterator[Tensor]:
@@ -51,11 +73,15 @@ def trimmed(stack: Stack, keep: float | Tensor) -> Iterator[Tensor]:
     return (cut(slab, threshold) for slab in stack)
 
 
-def cut(stack: Tensor, threshold: Tensor) -> Tensor:
-    """Zero the entries of a magnitude below the threshold of their model, (q,)."""
-    limits = threshold.view(-1, *[1] * (stack.ndim - 1))
-    # Ones and zeros of the stack's own type multiply several times as fast as truth values do.
-    return stack * torch.ge(stack.detach().abs(), limits, out=torch.empty_like(stack))
+def cut(stack: Tensor, low: Tensor, high: Tensor | None = None) -> Tensor:
+    """Zero the entries of a magnitude below `low`, or from `high` on: (q,), one for each model."""
+
+    def reached(limits):
+        limits = limits.view(-1, *[1] * (stack.ndim - 1))
+        # Ones and zeros of the stack's own type multiply several times as fast as truth values do.
+        return torch.ge(stack.detach().abs(), limits, out=torch.empty_like(stack))
+
+    return _masked(stack, reached(low) if high is None else reached(low) - reached(high))
 
 
 def drop(

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from mergehelpers.merge.arithmetic import count_kept, cut
 from mergehelpers.merge.registry import Keep, Models, Pairs, Scale, Weights, rule
-from mergehelpers.merge.stacks import Stacks, by_tensor, kth_largest
+from mergehelpers.merge.stacks import Stacks, by_tensor
+from mergehelpers.merge.thresholds import kth_largest
 from mergehelpers.merge.ties import selection
 from mergehelpers.parameters import Float
 
@@ -33,7 +34,7 @@ def breadcrumbs(
         gone = round(outliers * entries)
         last = min(entries, gone + count_kept(keep, entries))
         low = kth_largest(stack, last, entries)
-        high = kth_largest(stack, gone, entries) if gone else low.new_full(low.shape, float("inf"))
-        return ((cut(slab, low) - cut(slab, high)).sum(0) for slab in stack)
+        high = kth_largest(stack, gone, entries) if gone else None
+        return (cut(slab, low, high).sum(0) for slab in stack)
 
     return by_tensor(Stacks(base, experts, weights), middle, scale)

@@ -1,6 +1,6 @@
-"""Task vectors a slab at a time, and the exact threshold of a trim.
+"""Task vectors a slab at a time, for models too large to hold.
 
-They serve models too large to hold or to sort. A *stack* has the task vectors of all experts along
+A *stack* has the task vectors of all experts along
 its first axis. A *slab* is a part of it, small enough to stay in a processor's cache while a rule
 works on it. Nothing larger is ever computed, so the models may lie in files that are mapped into
 memory.
@@ -8,9 +8,7 @@ memory.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial, reduce
-from itertools import pairwise
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -19,15 +17,6 @@ from mergehelpers import device as devices
 from mergehelpers import states
 
 SLAB = 2**16  # entries of one model on a CPU; with eight models in float32, a slab has 2 MB
-FEW = 2**22  # values of one model that a selection may hold, and more of a very large one
-SAMPLE, MOST = 2**16, 2**22  # entries of one model by which the place of a threshold is guessed
-SURE = 6  # standard deviations of a guess
-# Magnitudes in order of size are in order of their bits, read as whole numbers: 31 bits or 63 (the
-# sign is zero), cut into digits.
-DIGITS = {
-    torch.float32: (torch.int32, (31, 18, 9, 0)),
-    torch.float64: (torch.int64, (63, 50, 40, 30, 20, 10, 0)),
-}
 
 Pairs = Iterator[tuple[str, Tensor]]
 
@@ -167,151 +156,6 @@ def check_weights(weights: Sequence[float], count: int) -> None:
 def widest(tensors: Sequence[Tensor]) -> torch.dtype:
     """The type that holds all of these tensors, at least float32."""
     return reduce(torch.promote_types, {tensor.dtype for tensor in tensors}, torch.float32)
-
-
-def kth_largest(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
-    """The k-th largest magnitude of each model, (q,), exactly.
-
-    `slabs` (q, n, …), with so many `entries` of each model in all, are iterated over several times.
-    A sample guesses two magnitudes that have the answer between them. One pass counts what is
-    larger and collects what lies between, and a selection in memory ends it. Where the counts show
-    that the guess was wrong, or too much lies between, digits are counted instead (`by_digits`). So
-    memory hardly grows with the models (`held`).
-    """
-    found = _selected_between(slabs, k, held(entries), *_guessed(slabs, k, entries))
-    return by_digits(slabs, k, entries) if found is None else found
-
-
-def held(entries: int) -> int:
-    """How many values of one model a selection may hold at once."""
-    return max(1, FEW, entries // 256)
-
-
-def _guessed(slabs, k, entries):
-    """Two magnitudes of each model, (q,), between which the k-th largest most likely lies."""
-    # What lies between is to fill half of `held` at most, wherever the threshold is.
-    wanted = round((2 * SURE * entries / held(entries)) ** 2)
-    sample = ascending(_sample(slabs, max(1, entries // min(max(SAMPLE, wanted), MOST))).abs())
-    size = sample.shape[1]
-    middle = size * (1 - k / entries)  # the place in ascending order
-    wide = SURE * (middle * k / entries) ** 0.5 + 3  # as in a random sample
-    first, last = int(middle - wide), int(middle + wide) + 1
-    low = sample[:, first] if first >= 0 else torch.zeros_like(sample[:, 0])
-    high = sample[:, last] if last < size else torch.full_like(sample[:, 0], torch.inf)
-    return low, high
-
-
-def _sample(slabs, step):
-    """Entries of each model at a distance of `step`, (q, …)."""
-    if isinstance(slabs, (Stack, Stacks)):
-        return slabs.sample(step)
-    return torch.cat([slab.detach().flatten(1)[:, ::step] for slab in slabs], 1)
-
-
-def _selected_between(slabs, k, few, low, high):
-    """The k-th largest magnitudes, if they lie from `low` to `high`, and not too much does."""
-    above, kept, room = [0] * len(low), [[] for _ in low], few * len(low)
-    for slab in slabs:
-        counts, between = _sifted(slab.detach().flatten(1).abs(), low, high)
-        for i, (count, values) in enumerate(zip(counts, between)):
-            above[i] += count
-            kept[i].append(values)
-            room -= len(values)
-        if room < 0:
-            return None
-    values = [torch.cat(parts) for parts in kept]
-    places = [len(row) - (k - over) for row, over in zip(values, above)]
-    if any(not 0 <= place < len(row) for place, row in zip(places, values)):
-        return None
-    return torch.stack([_at(row, place) for row, place in zip(values, places)]).to(slab.dtype)
-
-
-def _sifted(rows, low, high):
-    """Of each row how many values are above `high`, and those that lie from `low` to `high`."""
-    if rows.device.type != "cpu":
-        over = rows > high.unsqueeze(1)
-        between = (rows >= low.unsqueeze(1)) ^ over
-        above, sizes = torch.stack([over.sum(1), between.sum(1)]).tolist()
-        return above, rows[between].split(sizes)
-    above, kept = [], []
-    for row, least, most in zip(rows.numpy(), low.numpy(), high.numpy()):
-        over = row > most
-        above.append(np.count_nonzero(over))
-        # Four times as fast as torch.
-        kept.append(torch.from_numpy(row[(row >= least) ^ over]))
-    return above, kept
-
-
-def _at(values, place):
-    """The value at a place of the ascending order."""
-    if values.device.type != "cpu":
-        return values.sort().values[place]
-    array = values.numpy()
-    array.partition(place)  # five times as fast as torch.kthvalue
-    return torch.from_numpy(array)[place]
-
-
-def by_digits(slabs: Iterable[Tensor], k: int, entries: int) -> Tensor:
-    """As `kth_largest`, by counting digits; on any device.
-
-    Each pass counts the next digit of the values that begin as the answer does, and from the counts
-    follows the answer's digit. When few values are left, one pass collects them.
-    """
-    first = next(iter(slabs))
-    integers, edges = DIGITS[first.dtype]
-    prefix, rank, left = ([start] * len(first) for start in (0, k, entries))
-
-    def begins_alike():
-        start = torch.tensor(prefix, dtype=integers, device=first.device).unsqueeze(1)
-        for slab in slabs:
-            bits = slab.detach().flatten(1).abs().view(integers)
-            yield bits if high == edges[0] else _selected(bits, bits >> high, start)
-
-    for high, low in pairwise(edges):
-        if max(left) <= FEW:
-            prefix = [
-                int(_at(values, len(values) - k))
-                for values, k in zip(_collected(begins_alike(), left), rank)
-            ]
-            break
-        size = 2 ** (high - low)
-        counts = torch.zeros(len(first), size, dtype=torch.int64, device=first.device)
-        for rows in begins_alike():
-            for count, row in zip(counts, rows):
-                count += torch.bincount(row >> low & size - 1, minlength=size)
-        for i, count in enumerate(counts.tolist()):
-            digit = size - 1
-            while count[digit] < rank[i]:
-                rank[i] -= count[digit]
-                digit -= 1
-            prefix[i], left[i] = prefix[i] << high - low | digit, count[digit]
-    return torch.tensor(prefix, dtype=integers, device=first.device).view(first.dtype)
-
-
-def _selected(bits, begins, start):
-    if bits.device.type != "cpu":
-        return [row[alike] for row, alike in zip(bits, begins == start)]
-    alike = begins.numpy() == start.numpy()
-    # Four times as fast as torch.
-    return [torch.from_numpy(row.compress(own)) for row, own in zip(bits.numpy(), alike)]
-
-
-def _collected(parts, sizes):
-    found, places = None, [0] * len(sizes)
-    for rows in parts:
-        found = found or [rows[0].new_empty(size) for size in sizes]
-        for i, row in enumerate(rows):
-            found[i][places[i] : places[i] + len(row)] = row
-            places[i] += len(row)
-    return found
-
-
-def ascending(stack: Tensor) -> Tensor:
-    """The stack with its last axis in ascending order, without gradients."""
-    if stack.device.type != "cpu":
-        return stack.detach().sort(dim=-1).values
-    # Seven times as fast as torch.sort.
-    return torch.from_numpy(np.sort(stack.detach().numpy(), axis=-1))
 
 
 def by_tensor(

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from mergehelpers.merge.arithmetic import count_kept, cut, disjoint_mean, trimmed
 from mergehelpers.merge.registry import Keep, Models, Pairs, Scale, Size, Weights, rule
-from mergehelpers.merge.stacks import Stacks, by_tensor, held, kth_largest
+from mergehelpers.merge.stacks import Stacks, by_tensor
+from mergehelpers.merge.thresholds import held, kth_largest
 from mergehelpers.parameters import Choice
 
 
