@@ -199,18 +199,26 @@ def fusion_bench(work, count, out):
     return {"seconds": time.perf_counter() - start}
 
 
-def timed(owner, name, spent, part):
-    """From now on, the function `owner.name` adds the seconds it takes to `spent[part]`."""
-    function = getattr(owner, name)
+class Timing:
+    """A function or a rule, all else of it as before, that adds the seconds of a call to a part."""
 
-    def timing(*args, **kwargs):
+    def __init__(self, function, spent, part):
+        self.function, self.spent, self.part = function, spent, part
+
+    def __call__(self, *args, **kwargs):
         start = time.perf_counter()
         try:
-            return function(*args, **kwargs)
+            return self.function(*args, **kwargs)
         finally:
-            spent[part] = spent.get(part, 0) + time.perf_counter() - start
+            self.spent[self.part] = self.spent.get(self.part, 0) + time.perf_counter() - start
 
-    setattr(owner, name, timing)
+    def __getattr__(self, name):
+        return getattr(self.function, name)
+
+
+def timed(owner, name, spent, part):
+    """From now on, `owner.name` adds the seconds of its calls to `spent[part]`."""
+    setattr(owner, name, Timing(getattr(owner, name), spent, part))
 
 
 def m_ties(reading, images=INPUTS):

@@ -186,10 +186,9 @@ class Ledger:
         display(self.verdicts[claim_id])
 
     def missing(self) -> list[str]:
-        """Claims of this chapter without a verdict yet."""
-        return [
-            i for i, c in claims().items() if c.chapter == self.chapter and i not in self.verdicts
-        ]
+        """Claims that this chapter's notebook still has to decide."""
+        own = [i for i, c in claims().items() if c.chapter == self.chapter and not c.moved]
+        return [i for i in own if i not in self.verdicts]
 
     def table(self) -> pd.DataFrame:
         """One row a decided claim, in the order of the paper."""

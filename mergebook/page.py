@@ -135,6 +135,17 @@ def open_suite(source: str, device: str = "auto") -> OpenSuite:
     return OpenSuite(suites.load_suite(source), device, source)
 
 
+def opened(key, sources: Mapping[str, str], device: str) -> OpenSuite:
+    """The suite that a key names, of those at `sources`, `{mark: name or path}`.
+
+    Raises `ValueError` if the weights there are others.
+    """
+    found = open_suite(sources[key.models], device)
+    if found.mark != key.models:
+        raise ValueError(f"the key names the models {key.models}; {found.source} has {found.mark}")
+    return found
+
+
 class Page:
     """One evidence page: its parameters checked, its stored rows, and the claims that it decides.
 

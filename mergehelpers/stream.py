@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import mergehelpers
 from mergehelpers import beside, checkpoints, shards
-from mergehelpers.merge.arithmetic import counted
+from mergehelpers.merge.arithmetic import counting
 from mergehelpers.specs import Job, is_folder
 from mergehelpers.suites import sha256
 
@@ -66,7 +66,7 @@ def run(job: Job, out: str | Path) -> str:
     try:
         part.mkdir()
         check_room(job, part)
-        with counted() as counts:
+        with counting() as counts:
             shards.write(
                 tqdm(
                     job.merged(),

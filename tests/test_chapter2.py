@@ -10,11 +10,13 @@ import pytest
 import tiny
 from test_formats import images_as_parquet
 
+import book
+
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02-mties.ipynb"
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
+def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub-suite")
     model = tiny.clip(folder / "clip")
     data = images_as_parquet(folder) | {"classes": ["cat", "dog"]}
@@ -36,6 +38,12 @@ def executed(tmp_path_factory):
             "tasks": tasks,
         },
     )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def executed(suite):
+    folder = suite
     parameters = {
         "suite": str(folder),
         "second_suite": "",
@@ -53,6 +61,32 @@ def executed(tmp_path_factory):
         NOTEBOOK, folder / "out.ipynb", parameters, {"HF_DATASETS_CACHE": folder / "cache"}
     )
     return executed, folder / "results"
+
+
+RULES = {"test_samples": 4, "lab_seeds": [0, 1], "recheck": 0}
+BAD = {
+    "02a": ({"lab_seeds": [0]}, r"lab_seeds is \[0\]; allowed: a list of 2 or more"),
+    "02c": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
+}
+
+
+def test_the_evidence_on_rules_runs_on_it(suite, tmp_path):
+    expected = {"02a-identities.csv", "02a-harm.csv", "02a-toolkits.csv", "02a-costs.csv"}
+    expected |= {"forms-of-AdaMerging.json", "conventions-of-toolkits.json"}
+    cache = {"HF_DATASETS_CACHE": suite / "cache"}
+    settings = RULES | {"suite": str(suite)}
+    pages.writes(book.page(book.ROOT, "02a"), tmp_path, settings, cache, expected)
+
+
+def test_the_evidence_on_printed_tables_writes_them(tmp_path):
+    expected = {"02c-leads.csv", "02c-spreads.csv", "02c-baselines.csv"}
+    pages.writes(book.page(book.ROOT, "02c"), tmp_path, {}, {}, expected)
+
+
+@pytest.mark.parametrize("page", BAD)
+def test_bad_settings_stop_a_page_before_any_work(page):
+    bad, message = BAD[page]
+    pages.refuses(book.page(book.ROOT, page), bad, message, 3)
 
 
 def test_the_chapter_runs_to_its_end(executed):

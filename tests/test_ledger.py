@@ -19,7 +19,7 @@ from mergebook.ledger import Ledger
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ledger.notebooks()
 CLAIMS = ledger.claims()
-IDS = [claim_id for claim_id, claim in CLAIMS.items() if claim.chapter == 2]
+IDS = [i for i, claim in CLAIMS.items() if claim.chapter == 2 and not claim.moved]
 FIRST, SECOND, THIRD, FOURTH = IDS[:4]
 FOREIGN = next(i for i, claim in CLAIMS.items() if claim.chapter == 1)
 TEXTS = {"measured": "0.5", "expected": "0.25", "note": "why"}
@@ -530,7 +530,7 @@ def test_there_are_328_claims_with_unique_ids():
     assert len(written) == len(set(written)) == len(CLAIMS) == 328
     counts = Counter(claim.chapter for claim in CLAIMS.values())
     assert counts == {1: 37, 2: 46, 3: 106, 4: 83, 5: 56}
-    assert Counter(claim.chapter for claim in CLAIMS.values() if claim.moved) == {1: 37}
+    assert Counter(claim.chapter for claim in CLAIMS.values() if claim.moved) == {1: 37, 2: 19}
 
 
 def test_every_claim_says_what_where_and_how_it_is_checked():

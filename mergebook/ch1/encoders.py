@@ -13,7 +13,7 @@ from torch import Tensor
 from mergebook import studies
 from mergebook.ch1.laboratory import digits6
 from mergebook.experiments import Experiment, Tolerance
-from mergebook.page import OpenSuite, open_suite
+from mergebook.page import OpenSuite, opened
 from mergehelpers import merge, mloss, states
 from mergehelpers.states import State
 
@@ -31,17 +31,6 @@ class Sample:
 
     models: str
     samples: int
-
-
-def opened(key, sources: Mapping[str, str], device: str) -> OpenSuite:
-    """The suite that a key names, of those at `sources`, `{mark: name or path}`.
-
-    Raises `ValueError` if the weights there are others.
-    """
-    found = open_suite(sources[key.models], device)
-    if found.mark != key.models:
-        raise ValueError(f"the key names the models {key.models}; {found.source} has {found.mark}")
-    return found
 
 
 # ------------------------------------------------------------------ the model of Section 4, node by

@@ -10,9 +10,10 @@ from torch.nn.functional import one_hot
 
 from mergebook import lab, studies
 from mergebook.ch1 import laboratory as L
-from mergebook.ch1.encoders import ENTRIES, opened
+from mergebook.ch1.encoders import ENTRIES
 from mergebook.ch1.laboratory import ANSWERS, COUNTED, EXACT, EXPERT, TASKS, World, digits6
 from mergebook.experiments import Experiment, Tolerance
+from mergebook.page import opened
 from mergehelpers import merge, states
 from mergehelpers.states import State
 

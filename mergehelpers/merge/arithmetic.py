@@ -14,7 +14,7 @@ _counts: ContextVar[list[int] | None] = ContextVar("counts", default=None)
 
 
 @contextmanager
-def counted() -> Iterator[list[int]]:
+def counting() -> Iterator[list[int]]:
     """Within the block, each trim appends to the list how many entries it kept."""
     token = _counts.set(counts := [])
     try:

@@ -1,51 +1,19 @@
-"""What decides the claims of Chapter 1, on made-up tables: every verdict can come out.
+"""Made-up tables for the claims of Chapter 1; `tests/test_deciders.py` says what they are for."""
 
-`CASES` has, for each claim, tables for each verdict that its function can reach; of an observation,
-tables for which it is so (`holds`) and is not (`fails`). Another chapter's cases stand under the
-same name in its own folder, `tests/chN/test_claims.py`; the first test below looks at all of them.
-"""
-
-import inspect
 import math
-import re
-from functools import cache
-from importlib import import_module
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
-import torch
 from scipy import stats
+from tables import NAN, T1, frame, packed, two
 
-from mergebook import ledger, studies
-from mergebook.ch1.claims.weighing import below, weighed
 from mergebook.ch1.encoders import ALIKE, EVERYTHING, MATRICES, READINGS, REST, SCORED, UNSCORED
 from mergebook.ch1.ensembles import NOISE
 from mergebook.ch1.merging import MIXTURES, PREDICTORS
-from mergebook.claims import CORRECTED, FAILS, HOLDS, OBSERVATION, UNDECIDED, claims, decider
-from mergebook.intervals import of_mean
+from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 # ------------------------------------------------------------------------------- makers of tables
-
-T1 = stats.t.ppf(0.975, 1)
-NAN = math.nan
-
-
-def two(mean, half):
-    """The values of two worlds whose 95 % interval is `mean` ± `half`."""
-    return mean - half / T1, mean + half / T1
-
-
-def frame(**columns):
-    return pd.DataFrame(columns)
-
-
-def packed(right, n=100):
-    """Answers to `n` inputs, the first `right` of them right."""
-    return studies.pack_answers({"": torch.arange(n) < right})[""]
-
 
 RISING = {  # orders of eight, by their rank correlation with 0 … 7
     "up": range(8),  # 1
@@ -1478,107 +1446,6 @@ NEAR = [
 ]
 
 
-EVERY = {
-    (i, verdict): (verdict, tables) for i, by in CASES.items() for verdict, tables in by.items()
-}
-PLAIN = list(EVERY)
-EVERY |= {(i, name): (verdict, tables) for i, name, verdict, tables in NEAR}
-each_case = pytest.mark.parametrize("case", EVERY, ids=": ".join)
-
-
-@cache
-def decided(case):
-    return decider(case[0])(*EVERY[case][1])
-
-
-def test_no_two_cases_of_a_claim_have_one_name():
-    assert len(EVERY) == len(PLAIN) + len(NEAR)
-
-
-# ---------------------------------------------------------------- every claim has its cases
-
-OPEN = re.compile(r"\b(weighed|below)\(|\bNone\b")  # in a function that can leave a claim open
-
-
-def all_cases():
-    """The cases of all chapters: the `CASES` of every `tests/chN/test_claims.py`."""
-    folders = sorted(path.parent for path in Path(__file__).parents[1].glob("ch*/test_claims.py"))
-    return {
-        i: by
-        for folder in folders
-        for i, by in import_module(f"{folder.name}.test_claims").CASES.items()
-    }
-
-
-def without_cases(stated, cases, source):
-    """What is missing, as `claim: verdict`; `source(claim)` is that of its function."""
-    missing = []
-    for i, entry in stated.items():
-        needed = [HOLDS, FAILS] + [CORRECTED] * bool(entry.correction)
-        needed += [UNDECIDED] * (entry.kind != OBSERVATION and bool(OPEN.search(source(i))))
-        missing += [f"{i}: {verdict}" for verdict in needed if verdict not in cases.get(i, {})]
-    return missing
-
-
-def test_every_claim_that_a_function_decides_has_a_case_of_each_verdict_it_can_have():
-    moved = {i: entry for i, entry in claims().items() if entry.moved}
-    assert without_cases(moved, all_cases(), lambda i: inspect.getsource(decider(i))) == []
-    assert sorted(all_cases()) == sorted(moved)
-
-
-def test_a_claim_without_cases_is_named():
-    entry = claims()["mloss-scaling-in-sigma"].model_copy(update={"correction": "so"})
-    stated, cases = {"new": entry, "old": entry}, {"old": {HOLDS: (), CORRECTED: ()}}
-    assert without_cases(stated, cases, lambda i: "return Outcome(True)") == [
-        "new: holds",
-        "new: fails",
-        "new: holds, corrected",
-        "old: fails",
-    ]
-    assert without_cases({"old": entry}, cases, lambda i: "return weighed(")[1:] == [
-        "old: not decidable here"
-    ]
-
-
-def test_chapter_1_has_37_claims_with_a_function_each():
-    assert len([i for i, entry in claims().items() if entry.moved and entry.chapter == 1]) == 37
-
-
-# --------------------------------------------------------------------------- what the cases decide
-
-
-@each_case
-def test_a_case_decides_as_it_should(case):
-    assert decided(case).verdict == EVERY[case][0]
-
-
-@each_case
-def test_the_sentences_of_a_case_can_be_said(case):
-    card = ledger.verdict(case[0], decided(case))
-    observed = claims()[case[0]].kind == OBSERVATION
-    assert card.verdict == (OBSERVATION if observed else EVERY[case][0])
-    if case in PLAIN and card.verdict != UNDECIDED:
-        assert not re.search(r"\b(nan|None)\b", f"{card.measured} {card.note}"), card.measured
-
-
-@each_case
-def test_a_function_leaves_its_tables_as_they_are(case):
-    tables = EVERY[case][1]
-    before = [table.copy(deep=True) for table in tables]
-    decider(case[0])(*tables)
-    for old, new in zip(before, tables):
-        pd.testing.assert_frame_equal(old, new)
-
-
-ORDERED = ("mloss-feasibility-proved",)  # whose networks come in the order of their size
-
-
-@pytest.mark.parametrize("case", [c for c in EVERY if c[0] not in ORDERED], ids=": ".join)
-def test_the_order_of_the_rows_does_not_decide(case):
-    turned = [table[::-1].reset_index(drop=True) for table in EVERY[case][1]]
-    assert decider(case[0])(*turned).verdict == EVERY[case][0]
-
-
 SAID = {  # what some cases' values must be, by their path
     ("mloss-eq1-eq2-network", HOLDS): {"layers": 2, "same": True},
     ("mloss-def31-intermediate-representation", FAILS): {
@@ -1796,68 +1663,4 @@ SAID = {  # what some cases' values must be, by their path
     },
 }
 
-
-def at(values, path):
-    """What stands at a path such as `suites.0.gain.value`; of a table the row with that number."""
-    for name in path.split("."):
-        if isinstance(values, pd.DataFrame):
-            values = values.to_dict("records")
-        if hasattr(values, name):
-            values = getattr(values, name)
-        else:
-            values = values[int(name)] if name.isdigit() else values[name]
-    return values
-
-
-def agrees(value, expected):
-    if isinstance(expected, dict):
-        return all(agrees(value[name], part) for name, part in expected.items())
-    return value == (expected if isinstance(expected, str) else pytest.approx(expected, rel=1e-3))
-
-
-@pytest.mark.parametrize("case", SAID, ids=": ".join)
-def test_a_card_says_what_its_tables_hold(case):
-    for path, expected in SAID[case].items():
-        value = at(decided(case).values, path)
-        assert agrees(value, expected), f"{path} is {value}"
-
-
-def test_an_interval_that_touches_zero_is_neither_above_nor_below():
-    assert of_mean(two(5, 4.99)).above and not of_mean(two(5, 5.01)).above
-    assert of_mean(two(-5, 4.99)).below and not of_mean(two(-5, 5.01)).below
-
-
-# ------------------------------------------------------------------------ how numbers decide
-
-
-@pytest.mark.parametrize(
-    ("numbers", "found"),
-    [
-        ([0.0, 0.9], True),
-        ([0.0, 1.0], False),
-        ([2.0, 3.0], False),
-        ([0.0, NAN], None),
-        ([2.0, NAN], None),
-        ([], None),
-        ([math.inf], False),
-    ],
-)
-def test_what_is_no_number_lies_neither_below_a_bound_nor_above(numbers, found):
-    assert below(numbers, 1.0) is found
-    assert below(pd.Series(numbers, dtype=float), 1.0) is found
-
-
-@pytest.mark.parametrize(
-    ("holds", "against", "corrected", "verdict"),
-    [
-        (True, False, False, HOLDS),
-        (True, False, True, HOLDS),
-        (False, False, True, CORRECTED),
-        (False, True, True, CORRECTED),
-        (False, True, False, FAILS),
-        (False, False, False, UNDECIDED),
-    ],
-)
-def test_only_what_intervals_exclude_fails(holds, against, corrected, verdict):
-    assert weighed(holds, against, corrected).verdict == verdict
-    assert weighed(np.bool_(holds), np.bool_(against), np.bool_(corrected)).verdict == verdict
+ORDERED = ("mloss-feasibility-proved",)  # whose networks come in the order of their size

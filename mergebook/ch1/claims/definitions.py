@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from mergebook.ch1.claims.weighing import below
 from mergebook.claims import Outcome, claim
+from mergebook.weighing import below
 
 Table = pd.DataFrame
 

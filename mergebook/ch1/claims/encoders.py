@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from mergebook import studies
-from mergebook.ch1.claims.weighing import below, weighed
 from mergebook.ch1.encoders import ALIKE, EVERYTHING, MATRICES, READINGS, REST, SCORED, UNSCORED
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import Interval
+from mergebook.weighing import below, weighed
 
 Table = pd.DataFrame
 NAMES = {"range": "half the range", "central": "half the central 99 %", "deviation": "√3 · std"}

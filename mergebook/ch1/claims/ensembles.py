@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from mergebook import studies
-from mergebook.ch1.claims.weighing import below, weighed
 from mergebook.ch1.ensembles import NOISE
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import Interval, of_mean
+from mergebook.weighing import below, weighed
 from mergehelpers import evaluate
 
 Table = pd.DataFrame

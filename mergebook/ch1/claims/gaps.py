@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from mergebook.ch1.claims.weighing import below, weighed
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import of_mean
+from mergebook.weighing import below, weighed
 
 Table = pd.DataFrame
 

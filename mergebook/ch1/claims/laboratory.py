@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from mergebook.ch1.claims.weighing import weighed
 from mergebook.ch1.encoders import lost
 from mergebook.ch1.merging import PREDICTORS
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import Interval, Permuted, by_relabelling, of_mean, rank_correlation
+from mergebook.weighing import weighed
 
 Table = pd.DataFrame
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mergebook.ch1.claims.weighing import below
 from mergebook.claims import Outcome, claim
+from mergebook.weighing import below
 from mergehelpers.mloss import activation
 
 Table = pd.DataFrame

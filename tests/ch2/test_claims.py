@@ -1,0 +1,281 @@
+"""Made-up tables for the claims of Chapter 2; `tests/test_deciders.py` says what they are for."""
+
+import pandas as pd
+from tables import NAN, frame, packed, two
+
+from mergebook import ledger
+from mergebook.ch2 import printed
+from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
+
+B32, L14 = "ViT-B/32", "ViT-L/14"
+
+
+def table(number, changes=None, labels=("Backbone", "Method")):
+    """A printed table, some of its cells changed: `{(labels…): {column: value}}`."""
+    found = ledger.printed(f"mloss_table{number}")
+    keys = found.set_index([name for name in labels if name in found])
+    for row, cells in (changes or {}).items():
+        for column, value in cells.items():
+            keys.loc[row, column] = value
+    return keys.reset_index()
+
+
+def table1(changes=None):
+    return (table(1, changes),)
+
+
+def numbered(number, label, changes=None):
+    return (table(number, changes, (label,)),)
+
+
+def every(method, value, backbones=(B32, L14)):
+    """A row of one number."""
+    return {(b, method): dict.fromkeys([*printed.TASKS, "Avg"], value) for b in backbones}
+
+
+def far(*cells):
+    rows = [("TIES", "StatsMerging", n, 0.4 + n) for n in cells]
+    return (pd.DataFrame(rows, columns=["baseline", "paper", "cells", "largest"]),)
+
+
+def type_faces(best="Ensembling", second="M-TIES"):
+    """What a reader of the PDF would note: the best and the second best row of one task."""
+    rows = [(B32, "Cars", best, second)]
+    return pd.DataFrame(rows, columns=["backbone", "task", "bold", "underlined"])
+
+
+LEAST = {"Avg": 73.24}
+
+
+def identities(**errors):
+    found = {"average: a": 1e-8, "average: b": 0.0, "task arithmetic: a": 1e-8} | errors
+    return (frame(way=list(found), error=list(found.values())),)
+
+
+def forms(apart=0.1, unit_same=True, added=(90, 80), summed=(50, 40)):
+    row = {"sum": 2.5, "passes": 8.0, "apart": apart, "unit_same": unit_same}
+    row |= {"added": [packed(n) for n in added], "summed": [packed(n) for n in summed]}
+    return (pd.DataFrame([row]),)
+
+
+def moments(mean=1.001, variance=1.01, raw=0.301):
+    return (
+        frame(
+            **{
+                "k": [0.3, 0.3],
+                "mean": [1.0, mean],
+                "(1-k)/k": [7 / 3, 7 / 3],
+                "variance": [7 / 3, variance * 7 / 3],
+                "mean, not rescaled": [0.3, raw],
+            }
+        ),
+    )
+
+
+def harm(points=(8, 4, 2), whole=(50, 60, 70), spread=0.1):
+    """Two worlds, three widths; `points` are lost at the mild drop rate, twice as many at 0.9."""
+    rows = [
+        {
+            "world": world,
+            "width": 16 * 2**i,
+            "dropped": dropped,
+            "whole": full,
+            "dare": full - times * value,
+            "noise": full - times,
+        }
+        for i, (lost, full) in enumerate(zip(points, whole))
+        for dropped, times in ((0.5, 1), (0.9, 2))
+        for world, value in enumerate(two(lost, spread))
+    ]
+    return (pd.DataFrame(rows),)
+
+
+def costs(storage=7.97):
+    rows = [("B", 88, 4, storage, 8.0), ("L", 304, 81, 7.99, 8.0)]
+    return (pd.DataFrame(rows, columns=["tower", "millions", "giga_macs", "storage", "compute"]),)
+
+
+CASES = {
+    "mloss-simple-average": {
+        HOLDS: identities(),
+        FAILS: identities(**{"average: b": 1e-3}),
+        UNDECIDED: identities(**{"average: b": NAN}),
+    },
+    "mloss-task-arithmetic-lambda-over-n": {
+        HOLDS: identities(),
+        FAILS: identities(**{"task arithmetic: a": 1e-3}),
+        UNDECIDED: identities(**{"task arithmetic: a": NAN}),
+    },
+    "mloss-adamerging-form": {
+        HOLDS: forms(apart=1e-7),
+        CORRECTED: forms(),
+        FAILS: forms(unit_same=False),
+        UNDECIDED: forms(apart=NAN, unit_same=False),
+    },
+    "mloss-ties-three-steps": {
+        HOLDS: (frame(stacks=[20, 20], error=[0.0, 1e-15]),),
+        FAILS: (frame(stacks=[20, 20], error=[0.0, 0.5]),),
+        UNDECIDED: (frame(stacks=[20, 20], error=[0.0, NAN]),),
+    },
+    "mloss-dare-rescale": {
+        HOLDS: moments(),
+        FAILS: moments(mean=1.04),
+        UNDECIDED: moments(variance=NAN),
+    },
+    "mloss-dare-needs-large-models": {
+        HOLDS: harm(),
+        CORRECTED: harm(points=(8, 8, 8), whole=(30, 60, 90)),
+        FAILS: harm(points=(2, 4, 8)),
+        UNDECIDED: harm(points=(8, 8, 8), whole=(60, 60, 60)),
+    },
+    "mloss-ensemble-cost": {HOLDS: costs(), FAILS: costs(storage=4.0)},
+    "mloss-table1-averages": {HOLDS: table1(), FAILS: table1({(B32, "TIES"): {"Avg": 72.43}})},
+    "mloss-table1-consistently-outperforms": {
+        HOLDS: table1(every("M-TIES", 99.9)),
+        CORRECTED: table1(),
+        FAILS: table1({(L14, "DARE"): {"Avg": 85.29}}),
+    },
+    "mloss-table1-beats-ensembling-on-some": {
+        HOLDS: table1(),
+        FAILS: table1({(L14, "Ensembling"): dict.fromkeys(printed.TASKS, 99.9)}),
+        UNDECIDED: table1({(L14, "Ensembling"): {"Avg": 86.5}}),
+    },
+    "mloss-table1-marks": {
+        HOLDS: (*table1(), type_faces("Ensembling", "Simple Avg.")),
+        FAILS: (*table1(), type_faces()),
+        UNDECIDED: (*table1(), type_faces()[:0]),
+    },
+    "mloss-task-variance": {HOLDS: table1(), FAILS: table1({(B32, "DARE"): {"SVHN": 84.06}})},
+    "mloss-variance-means-fairness": {
+        HOLDS: table1(every("M-TIES", 70.0)),
+        CORRECTED: table1(),
+        FAILS: table1(every("DARE", 70.0)),
+    },
+    "mloss-table3-seeds": {
+        HOLDS: numbered(3, "Random Seed", {"1": {"Avg": 73.226}}),
+        CORRECTED: numbered(3, "Random Seed"),
+        FAILS: numbered(3, "Random Seed", {"Std": {"EuroSAT": 0.34}}),
+    },
+    "mloss-table4-averages": {
+        HOLDS: numbered(4, "Method"),
+        FAILS: numbered(4, "Method", {"TIES": {"Avg": 57.57}}),
+    },
+    "mloss-table5-few-layer-b32": {
+        HOLDS: numbered(5, "Layer Index"),
+        FAILS: numbered(5, "Layer Index", {"8,9,10": {"Avg": 73.223}}),
+    },
+    "mloss-table6-few-layer-l14": {
+        HOLDS: numbered(6, "Layer Index"),
+        FAILS: numbered(6, "Layer Index", {"All": {"Avg": 85.276}}),
+    },
+    "mloss-summary-close-to-ensembling": {
+        HOLDS: table1({(B32, "M-TIES"): {"Avg": 77.57}}),
+        CORRECTED: table1(),
+        FAILS: table1({(L14, "M-TIES"): {"Avg": 84.55}}),
+    },
+    "mloss-xpaper-b32-baselines": {HOLDS: far(0, 3), FAILS: far(0, 0)},
+}
+
+MINE = table(1).set_index(["Backbone", "Method"]).loc[(L14, "M-TIES")]
+NEAR = [
+    (
+        "mloss-simple-average",
+        "another rule's error",
+        HOLDS,
+        identities(**{"task arithmetic: a": 1}),
+    ),
+    ("mloss-dare-rescale", "another variance", FAILS, moments(variance=1.04)),
+    ("mloss-dare-rescale", "a raw mean that is not k", FAILS, moments(raw=0.32)),
+    (
+        "mloss-dare-needs-large-models",
+        "a narrowest that loses half a point",
+        CORRECTED,
+        harm(points=(0.5, 0.3, 0.1), spread=0.01),
+    ),
+    ("mloss-dare-needs-large-models", "one step up", UNDECIDED, harm(points=(8, 2, 4))),
+    ("mloss-dare-needs-large-models", "one world", UNDECIDED, (harm()[0].query("world == 0"),)),
+    ("mloss-ensemble-cost", "more than eight", FAILS, costs(storage=8.1)),
+    ("mloss-table1-averages", "as rounding allows", HOLDS, table1({(B32, "M-TIES"): LEAST})),
+    ("mloss-table1-averages", "a cell", FAILS, table1({(L14, "DARE"): {"Cars": 83.5}})),
+    (
+        "mloss-table1-consistently-outperforms",
+        "a highest average that is shared",
+        FAILS,
+        table1({(L14, "DARE"): {"Avg": 85.28}}),
+    ),
+    (
+        "mloss-table1-consistently-outperforms",
+        "half of the tasks on ViT-L/14 too",
+        CORRECTED,
+        table1({(L14, "TIES"): {"Cars": 99.0, "MNIST": 99.9, "DTD": 99.0}}),
+    ),
+    (
+        "mloss-table1-beats-ensembling-on-some",
+        "as good is not above",
+        FAILS,
+        table1({(L14, "Ensembling"): dict(MINE)}),
+    ),
+    (
+        "mloss-variance-means-fairness",
+        "lowest of three, not of five",
+        CORRECTED,
+        table1({(B32, "M-TIES"): dict.fromkeys(printed.TASKS, 70.0) | {"SVHN": 33.0}}),
+    ),
+    (
+        "mloss-table3-seeds",
+        "an average two digits off",
+        FAILS,
+        numbered(3, "Random Seed", {"2": {"Avg": 73.162}}),
+    ),
+    (
+        "mloss-summary-close-to-ensembling",
+        "one point is not less",
+        CORRECTED,
+        table1({(B32, "M-TIES"): {"Avg": 77.56}}),
+    ),
+]
+
+SAID = {
+    ("mloss-adamerging-form", CORRECTED): {
+        "sum": 2.5,
+        "added": 85,
+        "summed": 45,
+        "difference.value": -40,
+    },
+    ("mloss-ties-three-steps", HOLDS): {"stacks": 40},
+    ("mloss-dare-needs-large-models", HOLDS): {
+        "widths.0": {"width": 16, "points": 12, "share": 30, "noisy": 1.5},
+        "mild.value": 8,
+    },
+    ("mloss-table1-averages", HOLDS): {"off": 0.005, "rows": 12},
+    ("mloss-table1-consistently-outperforms", CORRECTED): {
+        "backbones.0": {"won": 4, "tasks": "RESISC45, DTD, EuroSAT, GTSRB"},
+        "backbones.1.won": 7,
+    },
+    ("mloss-table1-beats-ensembling-on-some", HOLDS): {
+        "backbones.0": {"gap": 5.33, "mties": 2, "ties": 2, "dare": 2},
+        "backbones.1": {"gap": 0.28, "mties": 5, "ties": 4, "dare": 5},
+    },
+    ("mloss-table1-marks", UNDECIDED): {
+        "backbones.0.best": "TIES 2, Ensembling 6",
+        "backbones.1.best": "M-TIES 5, Ensembling 3",
+    },
+    ("mloss-task-variance", HOLDS): {
+        "methods.0": {"method": "M-TIES", "variance": 172.22, "printed": "172.22"},
+        "methods.2.variance": 197.61,
+    },
+    ("mloss-table3-seeds", CORRECTED): {
+        "off": 0.0004338,
+        "mean_off": 0.001375,
+        "fixed": 0.025146,
+        "wrong.0": {"seed": "1", "mean": 73.226375, "printed": 73.225},
+    },
+    ("mloss-table4-averages", HOLDS): {"off": 0.004, "ties": 5.91, "dare": 3.21},
+    ("mloss-table6-few-layer-l14", HOLDS): {"spread": 0.022},
+    ("mloss-summary-close-to-ensembling", CORRECTED): {
+        "backbones.0.gap": 5.33,
+        "backbones.1.gap": 0.28,
+    },
+}
+
+ORDERED = ()
