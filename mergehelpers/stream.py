@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 import mergehelpers
 from mergehelpers import beside, checkpoints, shards
+from mergehelpers.jobs import Job
 from mergehelpers.merge.arithmetic import counting
-from mergehelpers.specs import Job, is_folder
+from mergehelpers.specs import is_folder
 from mergehelpers.suites import sha256
 
 RECORD = "merge.json"

@@ -66,6 +66,7 @@ def executed(suite):
 RULES = {"test_samples": 4, "lab_seeds": [0, 1], "recheck": 0}
 BAD = {
     "02a": ({"lab_seeds": [0]}, r"lab_seeds is \[0\]; allowed: a list of 2 or more"),
+    "02h": ({"suite": "nowhere"}, "suite is 'nowhere'; allowed: one of .*, or a folder with a"),
     "02c": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
 }
 
@@ -76,6 +77,12 @@ def test_the_evidence_on_rules_runs_on_it(suite, tmp_path):
     cache = {"HF_DATASETS_CACHE": suite / "cache"}
     settings = RULES | {"suite": str(suite)}
     pages.writes(book.page(book.ROOT, "02a"), tmp_path, settings, cache, expected)
+
+
+def test_the_evidence_on_cost_runs_on_it(suite, tmp_path):
+    expected = {"02h-passes.csv", "02h-blocks.csv", "02h-card.csv"}
+    cache = {"HF_DATASETS_CACHE": suite / "cache"}
+    pages.writes(book.page(book.ROOT, "02h"), tmp_path, {"suite": str(suite)}, cache, expected)
 
 
 def test_the_evidence_on_printed_tables_writes_them(tmp_path):

@@ -17,6 +17,7 @@ REFUSED = {
     "01": LACKS.format(split="unlabelled"),
     "02": LACKS.format(split="unlabelled"),
     "02a": LACKS.format(split="unlabelled"),
+    "02h": LACKS.format(split="unlabelled"),
     "03": LACKS.format(split="unlabelled"),
     "03b": LACKS.format(split="unlabelled"),
     "04b": r"tasks is \[.*\]; allowed: a list of 2 or more, each one of pets, birds",

@@ -4,6 +4,7 @@ import pandas as pd
 from tables import NAN, frame, packed, two
 
 from mergebook import ledger
+from mergebook.ch2 import costs as counts
 from mergebook.ch2 import printed
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
@@ -95,7 +96,32 @@ def costs(storage=7.97):
     return (pd.DataFrame(rows, columns=["tower", "millions", "giga_macs", "storage", "compute"]),)
 
 
+def passes(**counted):
+    found = counts.formulas(5, 8)
+    rows = [(way, counted.get(way.split(", ")[-1], n), n) for way, n in found.items()]
+    return (pd.DataFrame(rows, columns=["way", "counted", "formula"]),)
+
+
+def blocks(few=4000, every=13000, test=10**6):
+    return (frame(tower=["B", "L"], few=[few, 5000], all=[every, 27000], test=[test, 2 * 10**6]),)
+
+
+def times(here=(3.0, 5.0), card=(1.0, 2.5)):
+    """Seconds of M-TIES over TIES in one array and in slabs, here and on a card."""
+    names = [counts.ARRAY, counts.SLABS, counts.M_TIES]
+    tables = [frame(name=names, seconds=[60 / a, 60 / b, 60.0]) for a, b in (here, card)]
+    return tables[0], tables[1].assign(tower="ViT-B-32")
+
+
 CASES = {
+    "mloss-cost-layer-count": {HOLDS: passes(), FAILS: passes(**{"a pass a layer": 51})},
+    "mloss-few-layer-cost": {HOLDS: blocks(), FAILS: blocks(few=6600)},
+    "mloss-evaluation-dominates-time": {HOLDS: blocks(), FAILS: blocks(test=12999)},
+    "mloss-time-three-times-ties": {
+        HOLDS: times(card=(1.6, 5.9)),
+        CORRECTED: times(),
+        FAILS: times(here=(1.4, 6.1), card=(1.0, 20.0)),
+    },
     "mloss-simple-average": {
         HOLDS: identities(),
         FAILS: identities(**{"average: b": 1e-3}),
@@ -236,6 +262,13 @@ NEAR = [
 ]
 
 SAID = {
+    ("mloss-cost-layer-count", HOLDS): {"shared": 162, "alone": 624, "once": 96, "one_pass": 107},
+    ("mloss-few-layer-cost", HOLDS): {"towers.0": {"few": 31, "every": 101, "times": 3.25}},
+    ("mloss-evaluation-dominates-time", HOLDS): {"towers.0.times": 10**6 / 13000},
+    ("mloss-time-three-times-ties", CORRECTED): {
+        "card.0": {"tower": "ViT-B-32", "form": "TIES in one array", "ratio": 1},
+        "card.1.ratio": 2.5,
+    },
     ("mloss-adamerging-form", CORRECTED): {
         "sum": 2.5,
         "added": 85,

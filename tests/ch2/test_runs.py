@@ -8,7 +8,7 @@ import torch
 from peft.utils import merge_utils as peft
 
 from mergebook import ledger
-from mergebook.ch2 import dropping, printed, rules, toolkits
+from mergebook.ch2 import costs, dropping, printed, rules, toolkits
 from mergebook.page import OpenSuite
 from mergehelpers import merge, states, suites
 
@@ -185,3 +185,50 @@ def test_accuracies_are_compared_with_the_first():
     found = toolkits.accuracies(__import__("pandas").DataFrame(rows))
     assert found.accuracy.tolist() == ["75.0", "25.0"] and found["minus the first"]["a"] == ""
     assert found["minus the first"]["b"].startswith("-50.0 [")
+
+
+# ------------------------------------------------------------------------------------------- costs
+
+
+def test_layers_are_counted_as_by_formula(pictures):
+    inputs = pictures.unlabelled(2)
+    table = costs.passes(pictures, inputs)
+    assert (table.counted == table.formula).all()
+    assert table.counted.tolist() == [2 + 3, 1 + 4, 2 + 4, 4]  # two layers, two experts
+
+
+def test_a_hook_that_counts_is_taken_off(pictures):
+    ran = costs.count_layers(pictures, lambda: pictures.embeddings(pictures.base, "pets", limit=2))
+    assert ran == 2
+    layer = pictures.backbone.module.get_submodule(pictures.backbone.sites()[0])
+    assert not layer._forward_hooks
+
+
+def test_blocks_by_hand():
+    base, _ = costs.block_evaluations().to_dict("records")
+    assert base["few"] == 128 * (10 + 3 * 8) and base["all"] == 128 * (11 + 12 * 8)
+    sizes = {"RESISC45": 6300, "Cars": 8041, "MNIST": 10_000, "DTD": 1880, "EuroSAT": 2700}
+    sizes |= {"GTSRB": 12_630, "SUN397": 19_850, "SVHN": 26_032}
+    assert base["test"] == 12 * sum(sizes.values())
+
+
+def test_ties_in_one_array_is_ties(pictures):
+    experts = list(pictures.experts.values())
+    ties = merge.ties(pictures.base, experts, 0.8, 1.0)
+    moved = torch.cat([(ties[n] - v).flatten() for n, v in pictures.base.items()])
+    torch.testing.assert_close(
+        costs.in_one_array(pictures.base, experts, 0.8), moved, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_seconds_are_of_every_contender(pictures):
+    table = costs.seconds(pictures, pictures.unlabelled(2), times=1)
+    assert {costs.ARRAY, costs.SLABS, costs.M_TIES} < set(table.name) and (table.seconds > 0).all()
+
+
+def test_the_stored_table_of_a_card_is_read_row_by_row():
+    table = costs.on_a_card()
+    assert set(table.tower) == {"ViT-B-32", "ViT-L-14"}
+    for tower, part in table.groupby("tower"):
+        assert {costs.ARRAY, costs.SLABS, costs.M_TIES} < set(part.name), tower
+        assert part.name.is_unique and part.seconds.between(0.01, 60).all()

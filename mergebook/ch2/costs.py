@@ -1,0 +1,133 @@
+"""What M-TIES costs: layers evaluated, by hooks and by formula; seconds here; a card's table."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import pandas as pd
+import torch
+
+from mergebook import audit
+from mergebook.ch2.printed import TASKS
+from mergebook.claims import book_folder
+from mergebook.page import OpenSuite
+from mergehelpers import merge, mties, states
+from mergehelpers.states import State
+
+Table = pd.DataFrame
+IMAGES = 128  # that the paper scores by
+# Blocks of the paper's networks, and those that its few-layer variant scores.
+TOWERS = {"ViT-B/32": (12, (8, 9, 10)), "ViT-L/14": (24, (20, 21, 22))}
+ARRAY, SLABS, M_TIES = "TIES in one array", "TIES", "M-TIES, released"
+
+
+def count_layers(r: OpenSuite, run: Callable[[], object]) -> int:
+    """How often a site's layer is evaluated while `run()` runs."""
+    seen = []
+    hooks = [
+        r.backbone.module.get_submodule(s).register_forward_hook(lambda *_: seen.append(1))
+        for s in r.backbone.sites()
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return len(seen)
+
+
+def formulas(depth: int, models: int) -> dict[str, int]:
+    """Layers evaluated in all, for the ways to score every layer of a network of that depth."""
+    return {
+        "shared input, a pass a layer": sum(k - 1 + models for k in range(1, depth + 1)),
+        "shared input, one pass": depth - 1 + depth * models,
+        "each model alone, from the start": sum(k * models for k in range(1, depth + 1)),
+        "each model alone, once": depth * models,
+    }
+
+
+def passes(r: OpenSuite, inputs: Sequence, keep: float = 0.8, spread: float = 0.1) -> Table:
+    """The layers that each way evaluates on a suite's network, counted and by formula."""
+    net, experts, sites = r.backbone, list(r.experts.values()), r.backbone.sites()
+
+    def scored(reader, chosen):
+        return mties.node_scores(net, reader, experts, inputs, sites=chosen)
+
+    ways = [
+        lambda: [scored(r.base, [site]) for site in sites],
+        lambda: mties.m_ties(net, r.base, experts, inputs, keep, spread),
+        lambda: [scored(None, [site]) for site in sites],
+        lambda: scored(None, sites),
+    ]
+    found = formulas(len(sites), len(experts))
+    rows = [
+        {"way": way, "counted": count_layers(r, run), "formula": found[way]}
+        for way, run in zip(found, ways)
+    ]
+    return pd.DataFrame(rows)
+
+
+def block_evaluations(models: int = 8) -> Table:
+    """Blocks evaluated on the paper's networks: to score a few layers, all layers, and to test.
+
+    One evaluation is of one block on one image. The input of every layer is shared, so that a few
+    layers still need the blocks before them.
+    """
+    tested = sum(audit.SIZES[task] for task in TASKS)
+    rows = [
+        {
+            "tower": tower,
+            "few": IMAGES * (max(chosen) + models * len(chosen)),
+            "all": IMAGES * (depth - 1 + models * depth),
+            "test": tested * depth,
+        }
+        for tower, (depth, chosen) in TOWERS.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def in_one_array(base: State, experts: Sequence[State], keep: float) -> torch.Tensor:
+    """The increment of TIES as one writes it first: all task vectors side by side, `kthvalue`."""
+    vectors = [states.task_vector(base, expert).values() for expert in experts]
+    tau = torch.stack([torch.cat([v.flatten() for v in vector]) for vector in vectors])
+    place = tau.shape[1] - merge.count_kept(keep, tau.shape[1]) + 1
+    return merge.disjoint_mean(tau * (tau.abs() >= tau.abs().kthvalue(place, 1, True).values))
+
+
+def seconds(
+    r: OpenSuite, inputs: Sequence, keep: float = 0.8, spread: float = 0.1, times: int = 3
+) -> Table:
+    """Median seconds of TIES in two forms, of M-TIES in two readings, and of its scores alone."""
+    net, base, experts = r.backbone, r.base, list(r.experts.values())
+
+    def by(reading):
+        return lambda: mties.m_ties(net, base, experts, inputs, keep, spread, reading=reading)
+
+    works = {
+        ARRAY: lambda: in_one_array(base, experts, keep),
+        SLABS: lambda: merge.ties(base, experts, keep, 1.0),
+        "the scores of M-TIES": lambda: mties.node_scores(net, base, experts, inputs),
+        M_TIES: by("released"),
+        "M-TIES, paper": by("paper"),
+    }
+    rows = []
+    for name, work in works.items():
+        taken = []
+        for _ in range(times):
+            start = time.perf_counter()
+            work()
+            taken.append(time.perf_counter() - start)
+        rows.append({"name": name, "seconds": median(taken)})
+    return pd.DataFrame(rows)
+
+
+def on_a_card(card: str = "NVIDIA-H200") -> Table:
+    """The stored times of `benchmarks/gpu.py`: `tower`, `name` and `seconds` of each row."""
+    text, rows, tower = (book_folder("benchmarks") / f"{card}.md").read_text("utf-8"), [], ""
+    for line in text.splitlines():
+        if found := re.match(r"\*\*(ViT-.*?)\*\*", line):
+            tower = found[1]
+        if tower and (found := re.match(r"\| ([^|]+?) \| ([\d.]+) \(", line)):
+            rows.append({"tower": tower, "name": found[1], "seconds": float(found[2]) / 1000})
+    return pd.DataFrame(rows)
