@@ -80,7 +80,7 @@ def test_the_evidence_on_rules_runs_on_it(suite, tmp_path):
 
 
 def test_the_evidence_on_cost_runs_on_it(suite, tmp_path):
-    expected = {"02h-passes.csv", "02h-blocks.csv", "02h-card.csv"}
+    expected = {"02h-passes.csv", "02h-work.csv", "02h-card.csv"}
     cache = {"HF_DATASETS_CACHE": suite / "cache"}
     pages.writes(book.page(book.ROOT, "02h"), tmp_path, {"suite": str(suite)}, cache, expected)
 

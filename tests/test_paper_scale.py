@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mergehelpers import checkpoints, merge, specs
+from mergehelpers.states import OnDevice
 
 PAGE = (Path(__file__).parents[1] / "book" / "paper-scale.md").read_text(encoding="utf-8")
 
@@ -19,7 +20,7 @@ def blocks(language):
 
 def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    make, look = blocks("python")
+    make, look, lend = blocks("python")
     exec(compile(make, "make", "exec"), {})
     [spec], [commands] = blocks("toml"), blocks("bash")
     Path("spec.toml").write_text(spec)
@@ -35,6 +36,11 @@ def test_the_example_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch)
     base, *experts = (checkpoints.load(f"models/{name}") for name in ("base", "digits", "clothes"))
     expected = merge.ties(base, experts, 0.2, 1.0)
     assert all(torch.equal(found["merged"][name], value) for name, value in expected.items())
+    lent = {"base": base, "experts": experts, "merge": merge, "merged": {}}
+    lent["OnDevice"] = lambda model, device: OnDevice(model, "cpu")
+    exec(compile(lend, "lend", "exec"), lent)
+    expected = merge.ties(base, experts, 0.2, 0.3)
+    assert all(torch.equal(lent["merged"][name], value) for name, value in expected.items())
 
 
 def rows(header):

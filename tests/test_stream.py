@@ -716,6 +716,8 @@ def test_a_signal_ends_the_command_with_one_line_and_nothing_on_disk(tmp_path, s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what runs in the background with some signals ignored.
+        preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL),
     )
     while (line := started.stdout.readline()) and line != "begun\n":
         pass

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 
 import pandas as pd
@@ -17,8 +18,11 @@ from mergehelpers.states import State
 
 Table = pd.DataFrame
 IMAGES = 128  # that the paper scores by
-# Blocks of the paper's networks, and those that its few-layer variant scores.
-TOWERS = {"ViT-B/32": (12, (8, 9, 10)), "ViT-L/14": (24, (20, 21, 22))}
+# Blocks, tokens and width of the paper's networks, and the layers of its few-layer variants.
+TOWERS = {
+    "ViT-B/32": (12, 50, 768, ((0, 8, 9, 10), (8, 9, 10))),
+    "ViT-L/14": (24, 257, 1024, ((0, 20, 21, 22), (20, 21, 22))),
+}
 ARRAY, SLABS, M_TIES = "TIES in one array", "TIES", "M-TIES, released"
 
 
@@ -68,22 +72,31 @@ def passes(r: OpenSuite, inputs: Sequence, keep: float = 0.8, spread: float = 0.
     return pd.DataFrame(rows)
 
 
-def block_evaluations(models: int = 8) -> Table:
-    """Blocks evaluated on the paper's networks: to score a few layers, all layers, and to test.
+def _scored(layers, block, layer, models):
+    """Multiply-adds in billions: blocks before the last layer once, layers in each model."""
+    return IMAGES * (max(layers) * block + models * len(layers) * layer) / 1e9
 
-    One evaluation is of one block on one image. The input of every layer is shared, so that a few
-    layers still need the blocks before them.
+
+def multiply_adds(models: int = 8) -> Table:
+    """Multiply-adds in billions: to score a few layers, to score all, and to test.
+
+    A block of width w on n tokens makes 12 n w² + 2 n² w of them, its scored layer 4 n w². The
+    input of every layer is shared, so that a few layers still need the blocks before them.
     """
-    tested = sum(audit.SIZES[task] for task in TASKS)
-    rows = [
-        {
-            "tower": tower,
-            "few": IMAGES * (max(chosen) + models * len(chosen)),
-            "all": IMAGES * (depth - 1 + models * depth),
-            "test": tested * depth,
-        }
-        for tower, (depth, chosen) in TOWERS.items()
-    ]
+    tested, rows = sum(audit.SIZES[task] for task in TASKS), []
+    for tower, (depth, n, w, variants) in TOWERS.items():
+        block, layer = 12 * n * w**2 + 2 * n**2 * w, 4 * n * w**2
+        scored = partial(_scored, block=block, layer=layer, models=models)
+        for variant in variants:
+            rows.append(
+                {
+                    "tower": tower,
+                    "layers": ", ".join(map(str, variant)),
+                    "few": scored(variant),
+                    "all": scored(range(depth)),
+                    "test": tested * depth * block / 1e9,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -100,6 +113,7 @@ def seconds(
 ) -> Table:
     """Median seconds of TIES in two forms, of M-TIES in two readings, and of its scores alone."""
     net, base, experts = r.backbone, r.base, list(r.experts.values())
+    base_device = next(iter(base.values())).device
 
     def by(reading):
         return lambda: mties.m_ties(net, base, experts, inputs, keep, spread, reading=reading)
@@ -114,11 +128,13 @@ def seconds(
     rows = []
     for name, work in works.items():
         taken = []
-        for _ in range(times):
+        for _ in range(times + 1):  # the first warms up
             start = time.perf_counter()
             work()
+            if base_device.type != "cpu":
+                torch.accelerator.synchronize()
             taken.append(time.perf_counter() - start)
-        rows.append({"name": name, "seconds": median(taken)})
+        rows.append({"name": name, "seconds": median(taken[1:])})
     return pd.DataFrame(rows)
 
 

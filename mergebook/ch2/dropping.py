@@ -37,7 +37,7 @@ def moments(seed: int, draws: int = 200_000) -> Table:
     return pd.DataFrame(rows)
 
 
-WIDTHS, DROPS = (16, 32, 64, 128), (0.5, 0.8, 0.9, 0.95)
+WIDTHS, DROPS = (16, 32, 64, 128), (0.5, 0.8, 0.9, 0.95, 0.99)
 LENGTH = 0.14  # of a task vector over that of its base: about what the widest networks have
 
 
@@ -70,13 +70,13 @@ def lengths(stack: State) -> Tensor:
 def harmed(key: Width) -> list[dict]:
     """Mean accuracy of experts on their own tasks, their changes whole, dropped, and disturbed.
 
-    Every task vector is scaled to `LENGTH` times its base. The noise is Gaussian, of the variance
-    that DARE adds.
+    Every task vector is scaled to `LENGTH` times its base, or has its natural length. The noise is
+    Gaussian, of the variance that DARE adds.
     """
     start, experts = family(key.world, key.width)
-    change = {n: experts[n] - start[n] for n in start}
-    factor = LENGTH * lengths(start) / lengths(change)
-    change = {n: c * factor.view(-1, *[1] * (c.ndim - 1)) for n, c in change.items()}
+    natural = {n: experts[n] - start[n] for n in start}
+    factor = LENGTH * lengths(start) / lengths(natural)
+    change = {n: c * factor.view(-1, *[1] * (c.ndim - 1)) for n, c in natural.items()}
     g, rows = torch.Generator().manual_seed(key.world), []
 
     def accuracy(new):
@@ -86,13 +86,18 @@ def harmed(key: Width) -> list[dict]:
     def noise(c, size):
         return c + size * c * torch.randn(c.shape, generator=g, dtype=c.dtype)
 
+    def without(share, changes):
+        return {n: merge.drop(c, 1 - share, g) for n, c in changes.items()}
+
     for share in DROPS:
         size = math.sqrt(share / (1 - share))
         row = {
             "dropped": share,
             "whole": accuracy(change),
-            "dare": accuracy({n: merge.drop(c, 1 - share, g) for n, c in change.items()}),
+            "dare": accuracy(without(share, change)),
             "noise": accuracy({n: noise(c, size) for n, c in change.items()}),
+            "whole_natural": accuracy(natural),
+            "dare_natural": accuracy(without(share, natural)),
         }
         rows.append(digits6(row))
     return rows
@@ -100,8 +105,9 @@ def harmed(key: Width) -> list[dict]:
 
 HARM = Experiment(
     "harm of dropping by width",
-    1,
+    2,
     Width,
     harmed,
-    {"dropped": EXACT, "whole": COUNTED, "dare": COUNTED, "noise": COUNTED},
+    {"dropped": EXACT}
+    | dict.fromkeys(("whole", "dare", "noise", "whole_natural", "dare_natural"), COUNTED),
 )

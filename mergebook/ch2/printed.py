@@ -47,6 +47,15 @@ def spreads(table1: Table) -> Table:
     return pd.DataFrame(variance)
 
 
+def gap_spreads(table1: Table) -> Table:
+    """The variance over tasks of the gap to the ensemble, which takes the tasks' difficulty out."""
+    out = {}
+    for backbone, table in by_backbone(table1).items():
+        gap = table.loc[ENSEMBLE, TASKS].astype(float) - table.loc[MERGES, TASKS]
+        out[backbone] = gap.astype(float).var(axis=1, ddof=0)
+    return pd.DataFrame(out)
+
+
 def seeds(table3: Table) -> tuple[Table, pd.Series]:
     """The rows of the seeds, a number each, and the printed row of their deviations."""
     numbers = table3.set_index("Random Seed").astype(float)

@@ -63,19 +63,25 @@ class Learnt:
     inputs: int
 
 
-def learn(r: OpenSuite, steps: int, rate: float = 0.02, batch: int = 16) -> tuple[Tensor, int, int]:
+def learn(
+    r: OpenSuite, steps: int, raw: bool = False, rate: float = 0.02, batch: int = 16
+) -> tuple[Tensor, int, int]:
     """Task-wise AdaMerging: one coefficient a model, by the entropy of the merged model's answers.
 
-    Returns the coefficients, and the numbers of merges and of forward passes that they took.
+    They multiply task vectors, and start at 0.3; or with `raw` the models, and start at the
+    average. Returns the coefficients, and the numbers of merges and of forward passes.
     """
     changes = [states.task_vector(r.base, e) for e in r.experts.values()]
-    alpha = torch.full((len(changes),), 0.3, device=next(iter(r.base.values())).device)
+    start = 1 / len(changes) if raw else 0.3
+    alpha = torch.full((len(changes),), start, device=next(iter(r.base.values())).device)
     optimiser, passes = torch.optim.Adam([alpha.requires_grad_()], rate), 0
     unlabelled = {t: r.suite.task(t).inputs["unlabelled"][:batch] for t in r.tasks}
     prepared = {t: r.backbone.prepare(raw) for t, raw in unlabelled.items()}
     for _ in range(steps):
+        # A sum of models is the base times the sum of the coefficients, plus their task vectors.
+        size = alpha.sum() if raw else 1.0
         state = r.base | {
-            n: r.base[n] + sum(a * c[n] for a, c in zip(alpha, changes)) for n in changes[0]
+            n: size * r.base[n] + sum(a * c[n] for a, c in zip(alpha, changes)) for n in changes[0]
         }
         entropy = 0.0
         for task, inputs in prepared.items():
@@ -110,9 +116,11 @@ def two_forms(key: Learnt, sources: Mapping[str, str], device: str) -> dict:
     r = opened(key, sources, device)
     alpha, merges, passes = learn(r, key.steps)
     unit = alpha / alpha.sum()
-    both = {"added": added(r, alpha), "summed": summed(r, alpha)}
+    own, *_ = learn(r, key.steps, raw=True)
+    both = {"added": added(r, alpha), "summed": summed(r, alpha), "raw": summed(r, own)}
     row = {
         "sum": alpha.sum().item(),
+        "raw_sum": own.sum().item(),
         "passes": passes / merges,
         "apart": apart(both["added"], both["summed"]),
         "unit_same": apart(added(r, unit), summed(r, unit)) < 1e-5,
@@ -124,16 +132,18 @@ def two_forms(key: Learnt, sources: Mapping[str, str], device: str) -> dict:
 
 FORMS = Experiment(
     "forms of AdaMerging",
-    1,
+    2,
     Learnt,
     two_forms,
     {
         "sum": CLOSE,
+        "raw_sum": CLOSE,
         "passes": EXACT,
         "apart": CLOSE,
         "unit_same": EXACT,
         "added": ANSWERS,
         "summed": ANSWERS,
+        "raw": ANSWERS,
     },
 )
 

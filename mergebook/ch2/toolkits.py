@@ -72,7 +72,7 @@ TOOLKITS = {
         r.base, list(r.experts.values()), KEEP, 1.0
     ),
     "TIES: fusion-bench as configured": lambda r: whole_sum(r, 0.3),
-    "TIES: peft, weights 1; mergekit, any equal": lambda r: per_tensor(r, plain),
+    "TIES: peft, weights 1; mergekit, equal weights": lambda r: per_tensor(r, plain),
     "TIES: peft, weights 1/q": lambda r: per_tensor(r, plain, 1 / len(r.experts)),
     "TIES, one model weighs 4: peft": lambda r: per_tensor(
         r, lambda s: vote_then_weigh(s, four_to_one(s))

@@ -204,12 +204,22 @@ def test_a_hook_that_counts_is_taken_off(pictures):
     assert not layer._forward_hooks
 
 
-def test_blocks_by_hand():
-    base, _ = costs.block_evaluations().to_dict("records")
-    assert base["few"] == 128 * (10 + 3 * 8) and base["all"] == 128 * (11 + 12 * 8)
+def test_multiply_adds_are_those_of_the_architecture():
+    """Counted on open_clip's tower, but for the patches, the projection and the head."""
+    rows = costs.multiply_adds().to_dict("records")
+    counted = dict(zip(("ViT-B/32", "ViT-L/14"), rules.ensemble_costs().giga_macs))
     sizes = {"RESISC45": 6300, "Cars": 8041, "MNIST": 10_000, "DTD": 1880, "EuroSAT": 2700}
     sizes |= {"GTSRB": 12_630, "SUN397": 19_850, "SVHN": 26_032}
-    assert base["test"] == 12 * sum(sizes.values())
+    for row in rows:
+        assert row["test"] == pytest.approx(sum(sizes.values()) * counted[row["tower"]], rel=0.03)
+    block, layer = 12 * 50 * 768**2 + 2 * 50**2 * 768, 4 * 50 * 768**2
+    assert rows[0]["few"] == pytest.approx(128 * (10 * block + 4 * 8 * layer) / 1e9)
+    assert rows[1]["all"] == pytest.approx(128 * (11 * block + 12 * 8 * layer) / 1e9)
+
+
+def test_the_paper_s_form_starts_at_the_average(pictures):
+    alpha, *_ = rules.learn(pictures, 1, raw=True)
+    assert alpha.tolist() == pytest.approx([0.5, 0.5], abs=0.021)  # one step of Adam
 
 
 def test_ties_in_one_array_is_ties(pictures):

@@ -29,38 +29,37 @@ def layer_count(passes: Table) -> Outcome:
 
 
 @claim("mloss-few-layer-cost")
-def few_layers(blocks: Table) -> Outcome:
-    """A few scored layers need less than half of the block evaluations of all."""
-    rows = blocks.assign(
-        times=blocks["all"] / blocks.few,
-        share=100 * (blocks["all"] - blocks.few) / (blocks["all"] + blocks.test),
-        few=blocks.few // 128,
-        every=blocks["all"] // 128,
+def few_layers(work: Table) -> Outcome:
+    """A few scored layers save more than half of all that scoring and testing compute.
+
+    Corrected: more than half of the scoring, in both variants that the paper prints.
+    """
+    rows = work.assign(
+        times=work["all"] / work.few,
+        share=100 * (work["all"] - work.few) / (work["all"] + work.test),
     )
-    return Outcome(bool((rows.times > 2).all()), values={"towers": rows})
+    whole, scoring = rows.share > 50, rows.times > 2
+    return Outcome(bool(whole.all()), bool(scoring.all()), {"towers": rows})
 
 
 @claim("mloss-evaluation-dominates-time")
-def evaluation(blocks: Table) -> Outcome:
-    """To test needs more block evaluations than to score."""
-    rows = blocks.assign(times=blocks.test / blocks["all"])
+def evaluation(work: Table) -> Outcome:
+    """To test needs more multiply-adds than to score all layers."""
+    rows = work.assign(times=work.test / work["all"]).drop_duplicates("tower")
     return Outcome(bool((rows.times > 1).all()), values={"towers": rows})
 
 
 @claim("mloss-time-three-times-ties")
-def time_ratio(here: Table, card: Table) -> Outcome:
-    """M-TIES takes about three times as long as TIES, up to a factor of two, in every measurement.
+def time_ratio(card: Table) -> Outcome:
+    """M-TIES takes about three times as long as TIES in either form, up to a factor of two.
 
-    TIES is taken in both forms, here and on a card at the paper's sizes. Corrected: in one of them.
+    Corrected: "not significantly" longer than TIES in one array, less than one and a half times.
     """
-    places = {"here": here.assign(tower="here"), "card": card}
     rows = []
-    for place in places.values():
-        for tower, part in place.groupby("tower", sort=False):
-            spent = part.set_index("name").seconds
-            for form in (ARRAY, SLABS):
-                rows.append((tower, form, spent[M_TIES] / spent[form]))
+    for tower, part in card.groupby("tower", sort=True):
+        spent = part.set_index("name").seconds
+        rows += [(tower, form, spent[M_TIES] / spent[form]) for form in (ARRAY, SLABS)]
     table = pd.DataFrame(rows, columns=["tower", "form", "ratio"])
     near = table.ratio.between(PRINTED / 2, PRINTED * 2)
-    # Seconds of this run differ from machine to machine: they decide, and are not told.
-    return Outcome(bool(near.all()), bool(near.any()), {"card": table[table.tower != "here"]})
+    no_more = table[table.form == ARRAY].ratio < 1.5
+    return Outcome(bool(near.all()), bool(no_more.all()), {"card": table})

@@ -40,11 +40,14 @@ def form(forms: Table) -> Outcome:
     row = forms.iloc[0]
     right = {
         name: {i: studies.unpack_answers({"": p})[""] for i, p in enumerate(row[name])}
-        for name in ("summed", "added")
+        for name in ("summed", "added", "raw")
     }
     accuracy = {n: 100 * sum(a.mean() for a in r.values()) / len(r) for n, r in right.items()}
     values = {
         "sum": row["sum"],
+        "raw_sum": row["raw_sum"],
+        "raw": accuracy["raw"],
+        "gap": Interval(*evaluate.compare(right["raw"], right["added"], resamples=1000)),
         "passes": row["passes"],
         "added": accuracy["added"],
         "summed": accuracy["summed"],
@@ -80,9 +83,14 @@ def large(harm: Table) -> Outcome:
     point. Corrected: so it is for the share of the accuracy above chance that is lost. Fails: the
     widest is harmed clearly more than the narrowest, in points and as a share.
     """
-    lost = harm.assign(points=harm.whole - harm.dare, noisy=harm.whole - harm.noise)
+    lost = harm.assign(
+        points=harm.whole - harm.dare,
+        noisy=harm.whole - harm.noise,
+        natural=harm.whole_natural - harm.dare_natural,
+    )
     lost["share"] = 100 * lost.points / (harm.whole - CHANCE)
-    wide = lost.groupby(["world", "width"])[["points", "share", "noisy"]].mean().unstack()
+    columns = ["points", "share", "noisy", "natural"]
+    wide = lost.groupby(["world", "width"])[columns].mean().unstack()
     widths = sorted(harm.width.unique())
 
     def falls(column):
@@ -90,11 +98,10 @@ def large(harm: Table) -> Outcome:
 
     narrowest = lost[(lost.width == widths[0]) & (lost.dropped == lost.dropped.min())]
     mild = of_mean(narrowest.groupby("world").points.mean())
-    rows = [
-        {"width": w, **{c: wide[c, w].mean() for c in ("points", "share", "noisy")}} for w in widths
-    ]
+    rows = [{"width": w, **{c: wide[c, w].mean() for c in columns}} for w in widths]
     more = [of_mean(wide[c, widths[-1]] - wide[c, widths[0]]).above for c in ("points", "share")]
-    values = {"widths": rows, "mild": mild, "worlds": harm.world.nunique()}
+    noise = of_mean((wide["points"] - wide["noisy"]).mean(axis=1))
+    values = {"widths": rows, "mild": mild, "noise": noise, "worlds": harm.world.nunique()}
     return weighed(
         all(step.above for step in falls("points")) and mild.low > 1,
         all(more),
