@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.py", "*.tiktoken"]
-TEMPLATES = "additional_chat_templates"
+FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.codes", "*.jinja", "*.py", "*.tiktoken"]
+INSIDE = ("additional_chat_templates", "custom_generate")
 # Names, training and the classifier's labels: two models may differ in them and have one network.
 HARMLESS = {
     *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "auto_map"),
@@ -52,7 +52,7 @@ def to_copy(folder: Path) -> list[Path]:
     a file that cannot be copied, such as a link to nothing.
     """
     found = {file for pattern in FILES for file in folder.glob(pattern) if _wanted(file)}
-    for inner in (TEMPLATES, *_modules(folder)):
+    for inner in (*INSIDE, *_modules(folder)):
         found |= {file for file in (folder / inner).rglob("*") if not file.is_dir()}
     found = sorted(file for file in found if not file.name.startswith("."))
     for file in found:

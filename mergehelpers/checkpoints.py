@@ -27,7 +27,11 @@ HUB_FILES = [*beside.FILES, "*.safetensors"]
 SHARD = re.compile(r"(.+)-\d+-of-(\d+)(\.\w+)")
 # What training writes beside weights, in files of the same kinds.
 TRAINING = ("optimizer", "scheduler", "scaler", "rng_state", "training_args")
-NOT_THE_MODEL = re.compile("optim|sched|scaler|rng", re.IGNORECASE)
+# Words in names of what training scripts save beside a model.
+NOT_THE_MODEL = re.compile(
+    r"(?<![a-z])(optim|optimi[sz]ers?|sched|schedulers?|scalers?|rng)(?![a-z])", re.IGNORECASE
+)
+LOGGED = re.compile("loss|acc|metric|score|history|epoch|step|lr|time", re.IGNORECASE)
 STRANGERS = {
     b"version https://git-lfs": "is a pointer of Git LFS, not the file; fetch it with git lfs pull",
     b"<!doctype html": "is a web page, not the file; download it by its own link",
@@ -164,8 +168,14 @@ def _unwrapped(content, path):
             f"{path} holds several models, {', '.join(map(str, models))}; "
             "save the one that is meant in a file of its own"
         )
-    # Matrices beside the one mapping are weights too, so it is not the whole model.
-    loose = any(isinstance(value, Tensor) and value.ndim > 1 for value in content.values())
+    # Tensors beside the one mapping may be weights too, so that it is not the whole model.
+    loose = any(
+        isinstance(value, Tensor)
+        and (value.ndim > 1 or value.ndim == 1 and value.is_floating_point())
+        and not (value.ndim == 1 and LOGGED.search(str(key)))
+        and not NOT_THE_MODEL.search(str(key))
+        for key, value in content.items()
+    )
     for state in models.values():
         if _is_state(state) and not loose:
             return dict(state)

@@ -103,7 +103,7 @@ def write(pairs: Iterable[tuple[str, Tensor]], shards: Sequence[Shard], folder: 
         for name, value in pairs:
             file, place = places[name]
             file.seek(place)
-            file.write(value.cpu().flatten().view(torch.uint8).numpy())
+            file.write(value.cpu().contiguous().flatten().view(torch.uint8).numpy())
     if len(shards) > 1:
         index = {
             "metadata": {"total_size": sum(shard.size - len(shard.header) for shard in shards)},

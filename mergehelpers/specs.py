@@ -52,6 +52,7 @@ def read_spec(path: str | Path) -> Job:
     models, notes = _models(sources)
     if not models[0]:
         document.fail(f"{sources[0].name} holds no tensors")
+    notes += _ties_completed(models, sources)
     rest, left = _chosen(document, models, sources)
     notes += left
     if not any(value.is_floating_point() for value in models[0].values()):
@@ -85,7 +86,7 @@ def read_spec(path: str | Path) -> Job:
 
 def is_folder(source):
     """Whether a source is a folder, whose configuration and tokenizer belong to it."""
-    return Path(source.name).suffix not in checkpoints.SAFE + checkpoints.PICKLED
+    return Path(source.name).name != source.files[0].name
 
 
 def _models(sources):
@@ -96,6 +97,23 @@ def _models(sources):
         models[i], note = states.named_as(models[0], models[i])
         notes += [f"all names of {source.name} {note}"] if note else []
     return models, notes
+
+
+def _ties_completed(models, sources):
+    """Give each model that has some of the first one's tied names the others too; notes of it.
+
+    A file of safetensors holds tied weights once, under any of their names.
+    """
+    groups, notes = {}, []
+    for twin, name in ((second, first) for first, second in states.tied(models[0])):
+        groups.setdefault(name, [name]).append(twin)
+    for model, source in zip(models[1:], sources[1:]):
+        for group in groups.values():
+            there = [name for name in group if name in model]
+            if there and len(there) < len(group):
+                model |= {name: model[there[0]] for name in group if name not in model}
+                notes.append(f"{source.name} has {there[0]} alone of {', '.join(group)}, tied")
+    return notes
 
 
 def _chosen(document, models, sources):
@@ -130,13 +148,17 @@ def _chosen(document, models, sources):
         whole = [n for n in there if not first[n].is_floating_point()]
         lacked = {n for n in whole if any(n not in m for m in models[1:])}
         for model, source in zip(models[1:], sources[1:]):
+            if not model.keys() & first.keys():
+                before = [p for p in states.prefixes(first, model) if p]
+                hint = f"; without {before[0]} its names would fit" if len(before) == 1 else ""
+                document.fail(
+                    f"{source.name} has no name of {sources[0].name}{hint}", "", "partial"
+                )
             if extra := sorted((model.keys() & chosen) - first.keys()):
                 more = f" and {len(extra) - 3} more" if len(extra) > 3 else ""
                 notes.append(f"left out of {source.name}: {', '.join(extra[:3])}{more}")
         chosen = set(there) - lacked
-    # A tensor that is tied to one that merges comes out as that one does.
-    ties = {twin for name, twin in states.tied(first) if name in chosen and "partial" in spec}
-    rest = {name: value for name, value in first.items() if name not in chosen | ties}
+    rest = {name: value for name, value in first.items() if name not in chosen}
     for i, model in enumerate(models):
         models[i] = {name: value for name, value in model.items() if name in chosen}
     return rest, notes
@@ -188,13 +210,21 @@ def _settings(document):
 def _files(name, document):
     if name.startswith("hub:"):
         return checkpoints.files(checkpoints.hub_folder(name.removeprefix("hub:")))
-    path = document.path.parent / Path(name).expanduser()
+    path = document.path.parent / expanded(name)
     if not path.exists():
         raise FileNotFoundError(
             f"{document.path}: there is no {path.absolute()}; "
             "a model on the Hub is written hub:owner/name"
         )
     return checkpoints.files(path)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with its `~` written out; raises `FileNotFoundError` for a user that is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(f"{path}: there is no such home folder") from error
 
 
 def _size(text, document):

@@ -8,6 +8,9 @@ the command for it.
 import json
 import os
 import shutil
+import signal
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,7 +20,7 @@ import mergehelpers
 from mergehelpers import beside, checkpoints, shards
 from mergehelpers.jobs import Job
 from mergehelpers.merge.arithmetic import counting
-from mergehelpers.specs import is_folder
+from mergehelpers.specs import expanded, is_folder
 from mergehelpers.suites import sha256
 
 RECORD = "merge.json"
@@ -29,7 +32,7 @@ def place(out: str | Path) -> Path:
     Raises `FileExistsError` if there is one of the two, `FileNotFoundError` if there is no folder
     to make them in, `ValueError` if `out` names none.
     """
-    out = Path(out).expanduser()
+    out = expanded(out)
     if not out.name or out.name == "..":
         raise ValueError(f"out is {str(out)!r}; give the name of a folder to be made")
     part = out.with_name(f"{out.name}.part")
@@ -52,8 +55,23 @@ def place(out: str | Path) -> Path:
 
 def check_room(job: Job, out: str | Path) -> None:
     """Raise `OSError` unless the disk of the new folder `out` has room for what is written."""
-    parent = Path(out).expanduser().absolute().parent
+    parent = expanded(out).absolute().parent
     beside.check_space(parent, sum(shard.size for shard in job.shards))
+
+
+@contextmanager
+def _undisturbed():
+    """Signals that end a merge wait meanwhile, so that a second Ctrl-C leaves nothing behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [n for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+    before = {n: signal.signal(getattr(signal, n), signal.SIG_IGN) for n in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def run(job: Job, out: str | Path) -> str:
@@ -92,12 +110,13 @@ def run(job: Job, out: str | Path) -> str:
             "torch": torch.__version__,
         }
         (part / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(part, Path(out).expanduser())
+        os.replace(part, expanded(out))
     except FileExistsError:
         # Another merge to `out` began meanwhile, and what it writes is not ours to delete.
         raise
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        with _undisturbed():
+            shutil.rmtree(part, ignore_errors=True)
         raise
     size, digest = sum(shard.size for shard in job.shards), next(iter(record["merged"].values()))
     share = f"a trim kept {sum(counts) / job.changes():.1%} of the changes; " if counts else ""

@@ -5,6 +5,7 @@ It says what it will do, and leaves nothing half-written.
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -349,12 +350,21 @@ def test_a_disk_without_room_is_refused_by_the_dry_run_too(tmp_path, monkeypatch
     assert not list(tmp_path.glob("out*"))
 
 
-def test_a_name_that_the_base_ties_to_a_merged_tensor_is_left_out_as_the_experts_do(tmp_path):
-    path = spec(tmp_path, "task_arithmetic", "scale = 0.5", "partial = true")
+@pytest.mark.parametrize("kept", ["n", "head"])
+@pytest.mark.parametrize("top", ["partial = true", ""])
+def test_experts_that_have_one_of_two_tied_names_are_merged_under_both(tmp_path, kept, top):
+    """Files of safetensors hold tied weights once: transformers keeps one name, torch another."""
+    path = spec(tmp_path, "task_arithmetic", "scale = 0.5", top)
     torch.save(BASE | {"head": BASE["n"]}, tmp_path / "base.bin")
     path.write_text(path.read_text().replace('"base"', '"base.bin"'))
-    stream.run(specs.read_spec(path), tmp_path / "out")
-    same(checkpoints.load(tmp_path / "out"), merge.task_arithmetic(BASE, EXPERTS, 0.5))
+    for i, expert in enumerate(EXPERTS):
+        own = {kept if name == "n" else name: value for name, value in expert.items()}
+        save_file(own, tmp_path / f"expert{i}" / "model.safetensors")
+    job = specs.read_spec(path)
+    assert f"note     expert0 has {kept} alone of n, head, tied" in job.report()
+    stream.run(job, tmp_path / "out")
+    expected = merge.task_arithmetic(BASE, EXPERTS, 0.5)
+    same(checkpoints.load(tmp_path / "out"), expected | {"head": expected["n"]})
 
 
 def test_paths_are_relative_to_the_spec_and_not_to_the_folder_one_is_in(tmp_path, monkeypatch):
@@ -567,6 +577,34 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         stream.run(job, tmp_path / "out")
     assert not left(tmp_path)
+
+
+def test_a_second_interrupt_waits_until_nothing_is_left(tmp_path, monkeypatch):
+    job, remove = specs.read_spec(spec(tmp_path)), stream.shutil.rmtree
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    def disturbed(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGINT)
+        remove(*args, **kwargs)
+
+    monkeypatch.setattr(stream, "sha256", interrupted)
+    monkeypatch.setattr(stream.shutil, "rmtree", disturbed)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        stream.run(job, tmp_path / "out")
+    assert not left(tmp_path) and signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("name", ["checkpoint.ckpt", "run.pt", "weights.bin"])
+def test_a_folder_may_be_named_as_a_file_is(tmp_path, name):
+    path = spec(tmp_path)
+    (tmp_path / "base").rename(tmp_path / name)
+    (tmp_path / name / "config.json").write_text("{}")
+    path.write_text(path.read_text().replace('"base"', f'"{name}"'))
+    stream.run(specs.read_spec(path), tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").read_text() == "{}"
 
 
 # The command

@@ -24,10 +24,11 @@ def counting() -> Iterator[list[int]]:
 
 
 def _masked(stack, mask):
-    """The stack where a mask of ones and zeros is one."""
+    """The stack where a mask of ones and zeros is one; entries that are zero are not kept."""
+    kept = stack * mask
     if (counts := _counts.get()) is not None:
-        counts.append(int(mask.sum()))
-    return stack * mask
+        counts.append(int(kept.detach().sign().abs_().sum()))
+    return kept
 
 
 def increments(name: str) -> Callable[..., Tensor]:
@@ -57,7 +58,9 @@ def trim(stack: Tensor, keep: float | Tensor) -> Tensor:
             else stack
         )
     size = stack.shape[-1]
-    kept = (keep * size).round().long().to(stack.device).view(1, -1, 1).expand(len(stack), -1, 1)
+    # In double precision, so that a rate in half precision says how many entries it means.
+    kept = (keep.cpu().double() * size).round().long().to(stack.device)
+    kept = kept.view(1, -1, 1).expand(len(stack), -1, 1)
     magnitude = stack.abs()
     threshold = ascending(magnitude.to(widest([stack]))).gather(
         -1, (size - kept).clamp(max=size - 1)

@@ -10,7 +10,7 @@ from mergehelpers import device as devices
 from mergehelpers import states
 from mergehelpers.merge import stacks
 from mergehelpers.merge.registry import Models, Pairs, Tensors, Weights, rule
-from mergehelpers.merge.stacks import check_weights, joined
+from mergehelpers.merge.stacks import check_finite, check_weights, joined, widest
 from mergehelpers.parameters import Float
 
 Fishers = Annotated[
@@ -39,9 +39,13 @@ def fisher(
     check_fishers(fishers, experts)
 
     def mean(key, value):
+        check_finite(key, None, [model[key] for model in experts])
         room = devices.at_once(stacks.SLAB, value.device)
+        kind = widest([model[key] for model in (*experts, *fishers)])
         flat = [[m[key].flatten().split(room) for m in part] for part in (experts, fishers)]
-        return joined((weighted(*parts) for parts in zip(zip(*flat[0]), zip(*flat[1]))), value)
+        slabs = zip(zip(*flat[0]), zip(*flat[1]))
+        wide = ([[piece.to(kind) for piece in part] for part in parts] for parts in slabs)
+        return joined((weighted(*parts) for parts in wide), value)
 
     def weighted(models, information):
         shares = [f + floor for f in information]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mergehelpers.merge.arithmetic import disjoint_mean, trim
 from mergehelpers.merge.registry import Keep, Models, Pairs, Scale, Size, rule
-from mergehelpers.merge.stacks import Stacks, joined
+from mergehelpers.merge.stacks import Stacks, check_finite, joined
 
 
 def align(stack: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,6 +37,9 @@ def knots(base: Mapping[str, Tensor], experts: Models, keep: Keep, scale: Scale)
     stacks = Stacks(base, experts)
 
     def merged(key, value):
+        check_finite(key, value, [expert[key] for expert in experts])
+        if not value.numel():
+            return value
         stack = torch.stack([expert[key].to(stacks.dtype) for expert in experts])
         stack = stack - value.to(stacks.dtype)
         basis, parts = align(stack.flatten(2)) if stack.ndim > 2 else (None, stack)
@@ -44,7 +47,15 @@ def knots(base: Mapping[str, Tensor], experts: Models, keep: Keep, scale: Scale)
         added = added if basis is None else (basis @ added).view_as(stack[0])
         return joined([value.to(stacks.dtype) + scale * added], value)
 
-    return (
-        (key, merged(key, value) if value.is_floating_point() else value)
-        for key, value in base.items()
-    )
+    def pairs():
+        firsts = {}
+        for key, value in base.items():
+            if key in stacks.twins:
+                value = firsts[stacks.twins[key]]
+            elif value.is_floating_point():
+                value = merged(key, value)
+            if key in stacks.twins.values():
+                firsts[key] = value
+            yield key, value
+
+    return pairs()

@@ -144,14 +144,18 @@ class Rule:
 
     def stream(self, *args, **kwargs) -> Pairs:
         """The merged tensors by name; settings and models are checked before the first."""
-        given = self.signature.bind_partial(*args, **kwargs).arguments
+        bound = self.signature.bind_partial(*args, **kwargs)
+        given = bound.arguments
         self.check({k: v for k, v in given.items() if k not in ("base", "experts")})
+        for name, setting in self.settings.items():
+            if isinstance(setting.kind, Float) and isinstance(given.get(name), int):
+                given[name] = float(given[name])  # torch takes no whole number above 2^63
         found = len(given["experts"])
         if not found or self.count not in (None, found):
             raise ValueError(
                 f"{self.name} merges {self.count or 'one or more'} models, got {found}"
             )
-        return self.function(*args, **kwargs)
+        return self.function(*bound.args, **bound.kwargs)
 
     def __call__(self, *args, **kwargs) -> State:
         return dict(self.stream(*args, **kwargs))

@@ -49,11 +49,13 @@ def regmean(
         wide = [shrink * g + (1 - shrink) * g.diag().diag() for g in wide]
         if weights is not None:
             wide = [w * g for w, g in zip(weights, wide)]
-        off = [(model[key] - mean).to(kind) for model in experts]
+        models = [model[key].to(kind) for model in experts]
+        mean = sum(w * m for w, m in zip(weights or [1 / len(models)] * len(models), models))
+        off = [model - mean for model in models]
         step = torch.linalg.pinv(sum(wide), hermitian=True) @ sum(
             g @ d.T for g, d in zip(wide, off)
         )
-        return mean + step.T.to(mean)
+        return (mean + step.T).to(experts[0][key].dtype)
 
     means = average.stream(experts, weights)
     return ((key, fitted(key, mean) if key in grams[0] else mean) for key, mean in means)
@@ -71,3 +73,5 @@ def check_grams(grams: Sequence[Mapping[str, Tensor]], experts: Models) -> None:
             weight = experts[0].get(key)
             if weight is None or weight.ndim != 2 or gram.shape != (weight.shape[1],) * 2:
                 raise ValueError(f"the grams of model {number} do not fit {key}")
+            if not gram.isfinite().all():
+                raise ValueError(f"the grams of model {number}, {key}, hold NaN or infinity")

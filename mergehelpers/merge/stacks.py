@@ -75,11 +75,7 @@ class Stack:
             # The sum of what is not finite is not finite, and much cheaper than to look at every
             # entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
-                for number, part in enumerate(parts):
-                    if not part.isfinite().all():
-                        raise NotFinite(self.name, number)
-                if self.base and not self.base[i].isfinite().all():
-                    raise NotFinite(self.name, None)
+                check_finite(self.name, self.base[i] if self.base else None, parts)
                 raise ValueError(
                     f"these models cannot be merged: {self.name}: a change is too large"
                 )
@@ -144,6 +140,15 @@ class Stacks:
             yield from (slab.to(self.dtype) for slab in self[name])
 
 
+def check_finite(name: str, base: Tensor | None, experts: Sequence[Tensor]) -> None:
+    """Raise `NotFinite` for the first of a tensor's models that holds NaN or infinity."""
+    for number, expert in enumerate(experts):
+        if not expert.isfinite().all():
+            raise NotFinite(name, number)
+    if base is not None and not base.isfinite().all():
+        raise NotFinite(name, None)
+
+
 def check_weights(weights: Sequence[float], count: int) -> None:
     """Raise `ValueError` unless there is a number from 0 for each model, and one above 0."""
     if len(weights) != count or min(weights) < 0 or not max(weights) > 0:
@@ -180,7 +185,10 @@ def by_tensor(
     weight_of = {
         bias: name
         for name in rates
-        if biases and (bias := f"{name.removesuffix('weight')}bias") in base
+        if biases
+        and (bias := f"{name.removesuffix('weight')}bias") in base
+        and base[bias].is_floating_point()
+        and base[bias].shape == base[name].shape[:1]  # a transposed convolution's has another
     }
     columns = {
         name: [name, *(bias for bias, weight in weight_of.items() if weight == name)]
@@ -246,7 +254,8 @@ def check_rates(rates: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None
     Each must be a fraction, one for each row of a weight that the base has.
     """
     for name, rate in rates.items():
-        if name not in base or base[name].ndim < 2 or not base[name].is_floating_point():
+        weight = base.get(name)
+        if weight is None or weight.ndim < 2 or not weight.is_floating_point() or not len(weight):
             raise ValueError(f"rates name {name}, which is no weight with rows of this model")
         if rate.shape != base[name].shape[:1] or not ((rate >= 0) & (rate <= 1)).all():
             raise ValueError(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mergehelpers.merge.arithmetic import count_kept, cut, disjoint_mean, trimmed
 from mergehelpers.merge.registry import Keep, Models, Pairs, Scale, Size, Weights, rule
-from mergehelpers.merge.stacks import Stacks, by_tensor
+from mergehelpers.merge.stacks import Stacks, by_tensor, check_weights
 from mergehelpers.merge.thresholds import held, kth_largest
 from mergehelpers.parameters import Choice
 
@@ -33,6 +33,9 @@ def ties(
     or over every tensor by itself (`tensor`). `scale` multiplies the disjoint mean. `weights`
     multiply the trimmed task vectors, before signs are elected; the mean is a weighted one.
     """
+    if weights is not None:  # their ratios count, and the smallest are not to vanish
+        check_weights(weights, len(experts))
+        weights = [w / max(weights) for w in weights]
     stacks = Stacks(base, experts, weights)
     threshold = cache(lambda: kth_largest(stacks, count_kept(keep, stacks.entries), stacks.entries))
 
