@@ -10,7 +10,7 @@ from mergehelpers import device as devices
 from mergehelpers import states
 from mergehelpers.merge import stacks
 from mergehelpers.merge.registry import Models, Pairs, Tensors, Weights, rule
-from mergehelpers.merge.stacks import check_finite, check_weights, joined, widest
+from mergehelpers.merge.stacks import check_numbers, check_weights, joined, widest
 from mergehelpers.parameters import Float
 
 Fishers = Annotated[
@@ -39,7 +39,7 @@ def fisher(
     check_fishers(fishers, experts)
 
     def mean(key, value):
-        check_finite(key, None, [model[key] for model in experts])
+        check_numbers(key, None, [model[key] for model in experts])
         room = devices.at_once(stacks.SLAB, value.device)
         kind = widest([model[key] for model in (*experts, *fishers)])
         flat = [[m[key].flatten().split(room) for m in part] for part in (experts, fishers)]

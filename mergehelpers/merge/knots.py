@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mergehelpers.merge.arithmetic import disjoint_mean, trim
 from mergehelpers.merge.registry import Keep, Models, Pairs, Scale, Size, rule
-from mergehelpers.merge.stacks import Stacks, check_finite, joined
+from mergehelpers.merge.stacks import Stacks, check_numbers, joined
 
 
 def align(stack: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,7 +37,7 @@ def knots(base: Mapping[str, Tensor], experts: Models, keep: Keep, scale: Scale)
     stacks = Stacks(base, experts)
 
     def merged(key, value):
-        check_finite(key, value, [expert[key] for expert in experts])
+        check_numbers(key, value, [expert[key] for expert in experts])
         if not value.numel():
             return value
         stack = torch.stack([expert[key].to(stacks.dtype) for expert in experts])

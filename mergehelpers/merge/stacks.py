@@ -75,7 +75,7 @@ class Stack:
             # The sum of what is not finite is not finite, and much cheaper than to look at every
             # entry.
             if not slab.sum().isfinite() and not slab.isfinite().all():
-                check_finite(self.name, self.base[i] if self.base else None, parts)
+                check_numbers(self.name, self.base[i] if self.base else None, parts)
                 raise ValueError(
                     f"these models cannot be merged: {self.name}: a change is too large"
                 )
@@ -140,7 +140,7 @@ class Stacks:
             yield from (slab.to(self.dtype) for slab in self[name])
 
 
-def check_finite(name: str, base: Tensor | None, experts: Sequence[Tensor]) -> None:
+def check_numbers(name: str, base: Tensor | None, experts: Sequence[Tensor]) -> None:
     """Raise `NotFinite` for the first of a tensor's models that holds NaN or infinity."""
     for number, expert in enumerate(experts):
         if not expert.isfinite().all():
