@@ -105,7 +105,7 @@ def _ties_completed(models, sources):
     A file of safetensors holds tied weights once, under any of their names.
     """
     groups, notes = {}, []
-    for twin, name in ((second, first) for first, second in states.tied(models[0])):
+    for name, twin in states.tied(models[0]):
         groups.setdefault(name, [name]).append(twin)
     for model, source in zip(models[1:], sources[1:]):
         for group in groups.values():

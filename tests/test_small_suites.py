@@ -11,28 +11,18 @@ import tiny
 
 import book
 
-LACKS = r"the task pets( of tiny)? (has no|needs \d+) {split} inputs"
-REFUSED = {
-    "00": LACKS.format(split="val"),
-    "01": LACKS.format(split="unlabelled"),
-    "02": LACKS.format(split="unlabelled"),
-    "02a": LACKS.format(split="unlabelled"),
-    "02h": LACKS.format(split="unlabelled"),
-    "03": LACKS.format(split="unlabelled"),
-    "03b": LACKS.format(split="unlabelled"),
+LACKS = r"the task pets( of tiny)? (has no|needs \d+) {} inputs"
+SOUPS = "suite tiny has 2 tasks, the first pets; soups need four tasks or more"
+LACKING = {
+    "val": "00",
+    "unlabelled": "01 01a 01d 01e 01g 01h 01i 02 02a 02h 03 03b",
+    "train": "05b 05c 05d",
+}
+REFUSED = {page: LACKS.format(split) for split, own in LACKING.items() for page in own.split()} | {
     "04b": r"tasks is \[.*\]; allowed: a list of 2 or more, each one of pets, birds",
-    "04c": "suite tiny has 2 tasks, the first pets; soups need four tasks or more",
-    "04d": "suite tiny has 2 tasks, the first pets; soups need four tasks or more",
+    "04c": SOUPS,
+    "04d": SOUPS,
     "05": "task is 'senses'; allowed: pets, birds",
-    "05b": LACKS.format(split="train"),
-    "05c": LACKS.format(split="train"),
-    "05d": LACKS.format(split="train"),
-    "01a": LACKS.format(split="unlabelled"),
-    "01d": LACKS.format(split="unlabelled"),
-    "01e": LACKS.format(split="unlabelled"),
-    "01g": LACKS.format(split="unlabelled"),
-    "01h": LACKS.format(split="unlabelled"),
-    "01i": LACKS.format(split="unlabelled"),
 }
 RUNS = {"04"}
 PARAMETERS = ("image_suite", "suite", "second_suite")

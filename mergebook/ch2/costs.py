@@ -14,10 +14,11 @@ from mergebook.ch2.printed import TASKS
 from mergebook.claims import book_folder
 from mergebook.page import OpenSuite
 from mergehelpers import merge, mties, states
+from mergehelpers.backbones.base import hooked
 from mergehelpers.states import State
 
 Table = pd.DataFrame
-IMAGES = 128  # that the paper scores by
+IMAGES, RELEASED = 128, 1024  # that the paper scores by, and its released code
 # Blocks, tokens and width of the paper's networks, and the layers of its few-layer variants.
 TOWERS = {
     "ViT-B/32": (12, 50, 768, ((0, 8, 9, 10), (8, 9, 10))),
@@ -28,16 +29,9 @@ ARRAY, SLABS, M_TIES = "TIES in one array", "TIES", "M-TIES, released"
 
 def count_layers(r: OpenSuite, run: Callable[[], object]) -> int:
     """How often a site's layer is evaluated while `run()` runs."""
-    seen = []
-    hooks = [
-        r.backbone.module.get_submodule(s).register_forward_hook(lambda *_: seen.append(1))
-        for s in r.backbone.sites()
-    ]
-    try:
+    seen, sites = [], [r.backbone.module.get_submodule(s) for s in r.backbone.sites()]
+    with hooked(sites, [lambda *_: seen.append(1)] * len(sites)):
         run()
-    finally:
-        for hook in hooks:
-            hook.remove()
     return len(seen)
 
 

@@ -33,16 +33,11 @@ def identities(r: OpenSuite, times: float = 1.8) -> Table:
     `times` is the paper's λ, which stands on the mean task vector.
     """
     experts, q = list(r.experts.values()), len(r.experts)
-    vectors = [states.task_vector(r.base, e) for e in experts]
-
-    def added(factor):
-        return states.apply(r.base, {n: sum(v[n] * factor for v in vectors) for n in vectors[0]})
-
     errors = {
-        "average: base plus mean task vector": apart(r.average, added(1 / q)),
+        "average: base plus mean task vector": apart(r.average, added(r, [1 / q] * q)),
         "average: models in reverse": apart(r.average, merge.average(experts[::-1])),
         "task arithmetic: λ/n on each task vector": apart(
-            merge.task_arithmetic(r.base, experts, times / q), added(times / q)
+            merge.task_arithmetic(r.base, experts, times / q), added(r, [times / q] * q)
         ),
         "task arithmetic: λ = 1 is the average": apart(
             merge.task_arithmetic(r.base, experts, 1 / q), r.average
