@@ -17,10 +17,21 @@ HARMLESS = {
     *("_name_or_path", "_commit_hash", "transformers_version", "architectures", "auto_map"),
     *("torch_dtype", "dtype", "use_cache", "gradient_checkpointing", "finetuning_task"),
     *("num_labels", "id2label", "label2id", "problem_type", "task_specific_params"),
+    # Of tokenizers and processors: where they were, and what newer versions call their classes.
+    *("name_or_path", "tokenizer_file", "special_tokens_map_file", "tokenizer_class"),
+    *("processor_class", "image_processor_type", "feature_extractor_type", "is_local", "backend"),
+    *("_valid_processor_keys", "_from_model_config", "extra_special_tokens"),
 }
 # What training and merging write of their own runs.
 RUNS = ("merge.json", "trainer_state.json", "adapter_config.json")
-TOKENIZERS = ("vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "added_tokens.json")
+SETTINGS = (
+    *("config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("preprocessor_config.json", "processor_config.json"),
+)
+TOKENIZERS = (
+    *("vocab.json", "vocab.txt", "merges.txt", "*.model", "*.tiktoken", "added_tokens.json"),
+    "*.jinja",
+)
 SHOWN = 4
 
 
@@ -113,7 +124,7 @@ def _modules(folder):
 
 def _comparable(folder):
     """The files, relative to a folder, by which another model may differ in more than weights."""
-    names = ["config.json", "tokenizer.json", *TOKENIZERS]
+    names = [*SETTINGS, "tokenizer.json", *TOKENIZERS]
     found = [file for name in names for file in sorted(folder.glob(name)) if file.is_file()]
     for module in _modules(folder):
         found += [file for file in sorted((folder / module).rglob("*")) if file.is_file()]
@@ -146,6 +157,8 @@ def _config(mine, theirs):
 
 def _flat(content, start=""):
     """{setting: value} of nested settings, without those that are harmless, nothing, or false."""
+    if isinstance(content, dict) and {"content", "lstrip"} <= content.keys():
+        content = content["content"]  # a special token, which other versions write as its text
     if not isinstance(content, dict):
         return {start.rstrip("."): content}
     out = {}
@@ -187,4 +200,4 @@ def _parts(content):
     }
 
 
-COMPARE = {"config.json": _config, "tokenizer.json": _tokenizer}
+COMPARE = dict.fromkeys(SETTINGS, _config) | {"tokenizer.json": _tokenizer}

@@ -72,6 +72,52 @@ def test_settings_that_do_not_change_the_network_are_no_difference(tmp_path, cha
     assert differing(tmp_path, CONFIG, CONFIG | change) == []
 
 
+BESIDE = {
+    "padding": (
+        "tokenizer_config_json",
+        {"padding_side": "left", "tokenizer_file": "/a"},
+        {"padding_side": "right", "tokenizer_file": "/b"},
+        'tokenizer_config.json of e1 is not that of base: padding_side "right" for "left"',
+    ),
+    "a special token": (
+        "special_tokens_map_json",
+        {"eos_token": {"content": "</s>", "lstrip": False}},
+        {"eos_token": "<|end|>"},
+        'eos_token "<|end|>" for "</s>"',
+    ),
+    "pixels": (
+        "preprocessor_config_json",
+        {"image_mean": [0.5] * 3, "image_processor_type": "A"},
+        {"image_mean": [0.48] * 3, "feature_extractor_type": "B"},
+        "image_mean [0.48, 0.48, 0.48] for [0.5, 0.5, 0.5]",
+    ),
+    "the end": (
+        "generation_config_json",
+        {"eos_token_id": 1},
+        {"eos_token_id": [1, 2]},
+        "eos_token_id [1, 2] for 1",
+    ),
+    "a template": ("chat_template.jinja", "{{ a }}", "{{ b }}", "chat_template.jinja of e1"),
+}
+
+
+@pytest.mark.parametrize("file, first, second, expected", BESIDE.values(), ids=BESIDE)
+def test_settings_of_tokenizers_and_processors_are_compared(
+    tmp_path, file, first, second, expected
+):
+    [line] = differing(tmp_path, first, second, file)
+    assert expected in line
+    assert differing(tmp_path / "again", first, first, file) == []
+
+
+def test_a_special_token_is_the_same_in_both_of_its_formats(tmp_path):
+    whole = {"content": "</s>", "lstrip": False, "normalized": True}
+    pair = [
+        {"eos_token": token, "processor_class": c} for token, c in ((whole, "A"), ("</s>", "B"))
+    ]
+    assert differing(tmp_path, *pair, "special_tokens_map_json") == []
+
+
 def tokenizer(**changes):
     vocab = {"a": 0, "b": 1, "c": 2}
     model = {"type": "BPE", "vocab": vocab, "merges": ["a b"]}
