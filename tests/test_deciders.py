@@ -19,7 +19,7 @@ from mergebook import ledger
 from mergebook.claims import CORRECTED, FAILS, HOLDS, OBSERVATION, UNDECIDED, claims, decider
 
 CHAPTERS = [
-    import_module(f"{path.parent.name}.test_claims")
+    import_module(f"{path.parent.name}.{path.stem}")
     for path in sorted(Path(__file__).parent.glob("ch*/test_claims*.py"))
 ]
 CASES = {i: by for chapter in CHAPTERS for i, by in chapter.CASES.items()}
