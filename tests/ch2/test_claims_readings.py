@@ -85,6 +85,7 @@ CASES = {
         HOLDS: (made(), answers(**{"line 22": 701, "line 22 everywhere": 600})),
         CORRECTED: (made(), answers(**COSTLY)),
         FAILS: (made(disjoint=0.1), answers(**COSTLY)),
+        UNDECIDED: (made(disjoint=NAN), answers(**COSTLY)),
     },
     "mloss-alg1-layer-sync": {
         HOLDS: (likeness(), answers(**{"rows, own input": 650})),

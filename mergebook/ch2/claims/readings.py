@@ -49,9 +49,10 @@ def increment(made: Table, answers: Table) -> Outcome:
             near = -1 < cost.low and cost.high < 1
             rows.append({"suite": suite, "reading": reading, "cost": cost, "near": near})
     errors = made.set_index("increment").error
-    is_ties, is_not = below([errors["disjoint"]], 1e-12), errors["weighted"] > 1e-3
+    is_ties, other_is = (below([errors[how]], 1e-12) for how in ("disjoint", "weighted"))
     near = pd.DataFrame(rows).groupby("reading").near.all()
-    return Outcome(bool(near.any()), bool(is_ties and is_not), {"rows": rows})
+    corrected = is_ties and other_is is False
+    return weighed(near.any(), is_ties is False or other_is, corrected, {"rows": rows})
 
 
 @claim("mloss-alg1-layer-sync")
