@@ -6,11 +6,11 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from mergebook.ch2.models import IMPRINT, Merge, merged, only_experts
+from mergebook.ch2.models import IMPRINT, Merge, merged, only_experts, unpacked
 from mergebook.ch2.search import BASELINES, FIXED, READINGS, SEARCHED, keys_of
 from mergebook.experiments import Experiment
 from mergebook.page import OpenSuite, opened
-from mergehelpers import states
+from mergehelpers import evaluate, states
 
 Table = pd.DataFrame
 Plan = dict[tuple[str, str], list[Merge]]
@@ -101,3 +101,10 @@ def unseen_answers(plans: Mapping[str, Plan], rows: Table) -> Table:
         for (kind, name), keys in made.items()
     ]
     return pd.DataFrame(found, columns=["suite", "kind", "name", "right"])
+
+
+def percentages(answers: Table) -> Table:
+    """Accuracy (%) of each model on each kind of unseen tasks, the mean over tasks."""
+    accuracy = [evaluate.percent([unpacked(row)]) for row in answers.right]
+    rows = answers.assign(accuracy=accuracy).set_index(["name", "suite", "kind"])
+    return rows.accuracy.unstack(["suite", "kind"], sort=False).map("{:.1f}".format)
