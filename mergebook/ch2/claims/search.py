@@ -65,7 +65,7 @@ def best_on_l14(answers: Table) -> Outcome:
 
 @claim("mloss-optimal-trade-off")
 def trade_off(answers: Table, tried: Table) -> Outcome:
-    """A reading of M-TIES is above each merge of the paper that keeps no more entries.
+    """A reading of M-TIES is above each merge of the paper that keeps no more entries; some do.
 
     Fails: in each reading one of these is clearly above it, and keeps no more.
     """
@@ -82,7 +82,7 @@ def trade_off(answers: Table, tried: Table) -> Outcome:
                     "reading": reading,
                     "kept": 100 * kept[reading],
                     "beaten": any(gap.above for gap in gaps.values()),
-                    "clear": all(gap.below for gap in gaps.values()),
+                    "clear": bool(gaps) and all(gap.below for gap in gaps.values()),
                     "said": f"{rival} keeps {100 * kept[rival]:.0f} %, {gaps[rival]:+.1f} points"
                     if gaps
                     else "no other keeps less",
