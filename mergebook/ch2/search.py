@@ -14,7 +14,7 @@ from mergebook import ledger, studies
 from mergebook.ch1.encoders import ANSWERS
 from mergebook.ch2.models import Merge, by_name, experiment, minus, unpacked
 from mergebook.experiments import Experiment
-from mergebook.page import OpenSuite, opened
+from mergebook.page import OpenSuite, opened, stored
 from mergehelpers import evaluate
 
 Table = pd.DataFrame
@@ -230,6 +230,38 @@ def gaps_to(answers: Table, rival: str, seed: int = 0) -> Table:
     found = pd.DataFrame(rows, columns=["suite", "name", "gap"])
     ends = pd.DataFrame(found.gap.tolist(), columns=["value", "low", "high"])
     return found.join(ends)
+
+
+def stored_gaps(
+    rival: str, budget: int = 24, samples: int = 16, inputs: int = 500, seed: int = 0
+) -> Table:
+    """`gaps_to` of the chosen merges from the book's rows, for a page that opens no suite.
+
+    The settings are those of the page that stored them.
+    """
+    searched, answers = stored(SEARCH, 2), stored(CHOSEN, 2)
+    of = {
+        name: dict(zip(keys_of(t), t.right)) for name, t in (("val", searched), ("test", answers))
+    }
+    rows = []
+    for suite, mark in dict(zip(searched.suite, searched.models)).items():
+        for name, (method, order) in SEARCHED.items():
+            keys = [
+                Merge(
+                    mark,
+                    method,
+                    order,
+                    **at(method, order, point),
+                    split="val",
+                    samples=samples,
+                    draw=seed,
+                )
+                for point in search_points(budget, seed)
+            ]
+            # The first of those that are best, as in `chosen`.
+            best = max(keys, key=lambda key: evaluate.percent([unpacked(of["val"][key])]))
+            rows.append((suite, name, of["test"][replace(best, split="test", inputs=inputs)]))
+    return gaps_to(pd.DataFrame(rows, columns=["suite", "name", "right"]), rival, seed)
 
 
 # Our names of the rows of Table 1.

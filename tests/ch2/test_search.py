@@ -276,3 +276,12 @@ def test_a_suite_without_unseen_tasks(two, searched):
     assert plan == {} and unseen.to_measure(plan) == []
     empty = unseen.unseen_answers({two.name: plan}, table(search.CHOSEN, two, []))
     assert unseen.percentages(empty).empty
+
+
+def test_the_books_rows_alone_give_the_gaps_of_the_page():
+    """No suite is opened: each method's choice, its answers, and TIES against itself."""
+    gaps = search.stored_gaps("TIES").set_index("name")
+    assert list(gaps.index) == list(search.SEARCHED)
+    assert gaps.loc["TIES", ["value", "low", "high"]].tolist() == [0, 0, 0]
+    other = search.stored_gaps("DARE").set_index("name")
+    assert other.loc["TIES", "value"] == pytest.approx(-gaps.loc["DARE", "value"])
