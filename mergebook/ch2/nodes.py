@@ -20,14 +20,16 @@ Table = pd.DataFrame
 
 @dataclass(frozen=True)
 class Sampled:
-    """The key of scores: `samples` unlabelled inputs a task, drawn by `draw`."""
+    """The key of scores: `samples` unlabelled inputs a task, drawn by `draw`.
+
+    A block of Figure 3 has `block` nodes; of `every` so many one keeps its own number.
+    """
 
     models: str
     samples: int
     draw: int
-
-
-BLOCK, EVERY = 50, 8  # nodes of a block of Figure 3; of so many nodes one keeps its own number
+    block: int = 50
+    every: int = 8
 
 
 def gap_and_size(h: Tensor, f: Callable, weights=None) -> Tensor:
@@ -44,14 +46,15 @@ def node_means(key: Sampled, sources: Mapping[str, str], device: str) -> list[di
     )
     for site, both in found.items():
         loss, size = both.cpu().chunk(2)
-        row = {"loss": block_means(loss), "size": block_means(size), "nodes": loss[::EVERY]}
+        row = {"loss": block_means(loss, key.block), "size": block_means(size, key.block)}
+        row["nodes"] = loss[:: key.every]
         rows.append({"layer": site} | {name: digits5(values) for name, values in row.items()})
     return rows
 
 
-def block_means(values: Tensor) -> list[Tensor]:
-    """The mean of each `BLOCK` of consecutive nodes; the last may be smaller."""
-    return [part.mean() for part in values.split(BLOCK)]
+def block_means(values: Tensor, size: int) -> list[Tensor]:
+    """The mean of each `size` consecutive nodes; the last block may be smaller."""
+    return [part.mean() for part in values.split(size)]
 
 
 def digits5(values: Sequence[Tensor]) -> list[float]:

@@ -55,7 +55,7 @@ def layer_sets(r: OpenSuite) -> dict[str, list[str]]:
 
 
 def runs(
-    r: OpenSuite, keep: float, spread: float, scale: float, samples: int, draws: int, inputs: int
+    r: OpenSuite, draws: int, inputs: int, keep: float, spread: float, scale: float, samples: int
 ) -> list[Merge]:
     """The keys of a suite: every size and draw, random orders, masks, sets of layers, and none."""
     model = partial(Merge, r.mark, keep=keep, scale=scale, inputs=inputs)
@@ -195,13 +195,12 @@ def deviations(answers: Table) -> Table:
     return pd.DataFrame(rows, columns=["suite", "model", "draws", "deviation", "noise"])
 
 
-def redrawn(r: OpenSuite, keep: float, spread: float, scale: float, samples: int) -> Table:
-    """By how much a second draw moves the weights of a merge, largest entry."""
+def redrawn(r: OpenSuite, keep: float, scale: float) -> Table:
+    """By how much a second draw moves the weights of TIES, and of DARE, largest entry."""
     rows = []
-    for name, values in DRAWN.items():
-        how = {"method": values["method"], "order": values.get("order", "")}
-        keys = [Merge(r.mark, **how, keep=keep, spread=spread, scale=scale, samples=samples)]
-        keys.append(Merge(**vars(keys[0]) | {"draw": 1}))
+    for name in ("TIES", "DARE"):
+        method = DRAWN[name]["method"]
+        keys = [Merge(r.mark, method, keep=keep, scale=scale, draw=draw) for draw in (0, 1)]
         rows.append((r.name, name, apart(*(merged(r, key) for key in keys))))
     return pd.DataFrame(rows, columns=["suite", "model", "moved"])
 

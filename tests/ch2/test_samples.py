@@ -29,7 +29,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answers(pictures):
-    keys = samples.runs(pictures, **SETTINGS, draws=4, inputs=0)
+    keys = samples.runs(pictures, 4, 0, **SETTINGS)
     sources = {pictures.mark: pictures.source}
     rows = [vars(key) | models.answered(key, sources, "cpu") for key in keys]
     return samples.with_sets(pd.DataFrame(rows).assign(suite=pictures.name), [pictures])
@@ -62,7 +62,7 @@ def test_sets_of_layers_are_the_papers(count, last, middle):
 
 
 def test_every_key_is_there_once_and_has_its_set(pictures, answers):
-    keys = samples.runs(pictures, **SETTINGS, draws=4, inputs=0)
+    keys = samples.runs(pictures, 4, 0, **SETTINGS)
     assert len(keys) == len(set(keys)) == 3 + 4 + 1 + 4 + 4 + 1 + 3 + 1
     assert answers.scheduled.value_counts().to_dict() == {
         "all": 17,
@@ -180,9 +180,9 @@ def test_a_gap_of_one_run_and_many():
     assert samples.mean_gap([two, two], [one]).value == pytest.approx(-10)
 
 
-def test_a_second_draw_moves_all_but_ties(pictures):
-    moved = samples.redrawn(pictures, **SETTINGS).set_index("model").moved
-    assert moved["TIES"] == 0 and (moved.drop("TIES") > 0).all()
+def test_a_second_draw_moves_dare_and_not_ties(pictures):
+    moved = samples.redrawn(pictures, 0.6, 1.0).set_index("model").moved
+    assert moved["TIES"] == 0 and moved["DARE"] > 0
 
 
 def test_few_layers_trim_all_and_rank_few(pictures):
@@ -206,13 +206,12 @@ def node_rows(r, keys):
     return pd.DataFrame(rows).assign(suite=r.name)
 
 
-def test_node_means_are_those_of_the_scores(pictures, monkeypatch):
-    monkeypatch.setattr(nodes, "BLOCK", 5)
-    table = node_rows(pictures, [nodes.Sampled(pictures.mark, 2, 1)])
+def test_node_means_are_those_of_the_scores(pictures):
+    table = node_rows(pictures, [nodes.Sampled(pictures.mark, 2, 1, block=5, every=3)])
     scores = models.scored(pictures, "shared input", 2, 1)
     for row in table.itertuples():
         score = scores[row.layer]
-        assert row.nodes == pytest.approx(score[::8].tolist(), rel=1e-4)
+        assert row.nodes == pytest.approx(score[::3].tolist(), rel=1e-4)
         assert row.loss[0] == pytest.approx(score[:5].mean().item(), rel=1e-4)
         assert row.loss[-1] == pytest.approx(score[len(score) // 5 * 5 :].mean().item(), rel=1e-4)
 

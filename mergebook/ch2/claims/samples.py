@@ -70,9 +70,10 @@ def steadier_than_ties(answers: Table, moved: Table) -> Outcome:
     still = moved.set_index(["suite", "model"]).moved == 0
     rows = []
     for suite in answers.suite.unique():
-        of = {n: Interval(0, 0, 0) if still[suite, n] else found[suite, n] for n in DRAWN}
-        row = {"mine": of["M-TIES"], "ties": of["TIES"]}
-        rows.append(row | {"suite": suite, "random": of["random order"], "dare": of["DARE"]})
+        of = found[suite]
+        ties = Interval(0, 0, 0) if still[suite, "TIES"] else of["TIES"]
+        row = {"suite": suite, "mine": of["M-TIES"], "ties": ties}
+        rows.append(row | {"random": of["random order"], "dare": of["DARE"]})
     return weighed(
         all(row["mine"].high < row["ties"].low for row in rows),
         all(row["mine"].low >= row["ties"].high for row in rows),
