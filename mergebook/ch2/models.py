@@ -91,9 +91,11 @@ def lengths(r: OpenSuite, site: str) -> Tensor:
 
 
 # M-Loss on unlabelled inputs: how a node is scored, by which activation, and whether all experts
-# read the base's input.
+# read the base's input. Of an uneven sample the first task gives twice its share, the last nothing.
+UNEVEN = ", uneven sample"
 SCORES = {
     "released": (mties.squared, "gelu_tanh", True),
+    f"released{UNEVEN}": (mties.squared, "gelu_tanh", True),
     "shared input": (mloss.node_mloss, None, True),
     "own input": (mloss.node_mloss, None, False),
     "normalised": (mloss.normalised_node_mloss, None, True),
@@ -118,11 +120,12 @@ def scored(r: OpenSuite, how: str, samples: int, draw: int, layers: str = "*") -
     if how not in SCORES:
         raise ValueError(f"order is {how!r}; allowed: {', '.join(ORDERS)}")
     measure, activation, shared = SCORES[how]
+    shares = torch.linspace(2, 0, len(r.tasks)).tolist() if how.endswith(UNEVEN) else None
     return mties.node_scores(
         r.backbone,
         r.base if shared else None,
         experts,
-        sample(r, samples, draw),
+        sample(r, samples, draw, shares),
         sites=sites,
         measure=measure,
         activation=activation,
