@@ -162,6 +162,17 @@ class Ensemble:
     inputs: int = 0
 
 
+def voted(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Scores (inputs, classes) of ensembles, from those of voters (voters, inputs, classes)."""
+    law = logits.softmax(-1)
+    sure = law.amax(-1, keepdim=True) ** 4
+    return {
+        "logits": logits.mean(0),
+        "probabilities": law.mean(0),
+        "confident": (law * sure).sum(0),
+    }
+
+
 def ensembled(key: Ensemble, sources: Mapping[str, str], device: str) -> dict[str, str]:
     """Right answers of four ensembles of all experts, packed.
 
@@ -172,14 +183,8 @@ def ensembled(key: Ensemble, sources: Mapping[str, str], device: str) -> dict[st
     limit = key.inputs or None
     each = [(e, r.embeddings(e, key.task, "test", limit)) for e in r.experts.values()]
     logits = torch.stack([r.head_logits(key.task, x, e) for e, x in each]).double()
-    law = logits.softmax(-1)
     mean = torch.stack([x for _, x in each]).mean(0)
-    scores = {
-        "features": r.head_logits(key.task, mean, r.base),
-        "logits": logits.mean(0),
-        "probabilities": law.mean(0),
-        "confident": (law * law.amax(-1, keepdim=True) ** 4).sum(0),
-    }
+    scores = {"features": r.head_logits(key.task, mean, r.base), **voted(logits)}
     labels = r.labels(key.task, "test", limit)
     return studies.pack_answers({k: s.argmax(-1) == labels for k, s in scores.items()})
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+import torch
 from tables import packed
 
 from mergebook import studies
@@ -180,6 +181,16 @@ def test_ensembles_by_a_second_way(two):
         for kind, score in scores.items():
             right = score.argmax(1) == data.labels["test"].numpy()
             assert np.array_equal(studies.unpack_answers({"": row[kind]})[""], right), kind
+
+
+def test_votes_by_hand():
+    """Voters of which one is surer: its probability enters with the fourth power of its largest."""
+    law = torch.tensor([[[0.8, 0.2]], [[0.4, 0.6]]], dtype=torch.float64)
+    found = search.voted(law.log() + 3)
+    assert found["confident"].tolist()[0] == pytest.approx([0.37952, 0.15968])
+    assert found["probabilities"].tolist()[0] == pytest.approx([0.6, 0.4])
+    mean = law.log().mean(0) + 3
+    assert torch.allclose(found["logits"], mean)
 
 
 def test_ensembles_become_rows_of_models():
