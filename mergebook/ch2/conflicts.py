@@ -79,7 +79,7 @@ def harm(r: OpenSuite, site: str, node: int, samples: int) -> float:
 
 
 @lru_cache(maxsize=2)
-def variances(r: OpenSuite, samples: int) -> dict[str, Tensor]:
+def activation_variances(r: OpenSuite, samples: int) -> dict[str, Tensor]:
     """Variance of every node's activation in the base, `{site: (nodes,)}`."""
     both = mties.node_scores(
         r.backbone,
@@ -102,7 +102,7 @@ def measured(key: Node, sources: Mapping[str, str], device: str) -> dict:
     for how in LOSSES:
         row[how] = scored(r, how, key.samples, 0)[key.site][key.node].item()
     row["length of the change"] = change.norm(dim=1).mean().item()
-    row["activation variance"] = variances(r, key.samples)[key.site][key.node].item()
+    row["activation variance"] = activation_variances(r, key.samples)[key.site][key.node].item()
     row[SIGNS] = (1 - change.sign().sum(0).abs() / len(change)).mean().item()
     return digits6(row)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mergebook.ch1.laboratory import COUNTED, EXACT, digits6
-from mergebook.ch2.families import NETWORKS, family
+from mergebook.ch2.families import NETWORKS, opened_family
 from mergebook.ch2.models import Merge, by_name, experiment, imprint, merged, unpacked
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import Interval, of_mean
@@ -88,7 +88,7 @@ class FamilyDeal:
 
 def family_rows(key: FamilyDeal) -> list[dict]:
     """Mean accuracy over tasks of every order, and of no trimming."""
-    r, rows = family(key.network, key.seed), []
+    r, rows = opened_family(key.network, key.seed), []
     other = {"samples": key.samples, "inputs": key.inputs}
     every = deals(r.mark, key.method, key.keep, key.spread, key.draws, **other)
     for one in [*every, Merge(r.mark, key.method, "constant", 1.0, **other)]:
@@ -126,7 +126,7 @@ UNTRIMMED = "no trimming"
 REVERSED = {"released": "reversed released", "merged so far": "reversed merged so far"}
 
 
-def table(answers: Table) -> Table:
+def table_of_orders(answers: Table) -> Table:
     """Accuracy in percent by `suite`, `setting`, `method`, `order` and `draw`, of rows of CONTROLS.
 
     No trimming stands in each setting as the order `no trimming`; TIES has no order.
@@ -144,7 +144,8 @@ def table(answers: Table) -> Table:
 def accuracies_of(dealt: Table) -> Table:
     """A row of every order but the random ones, a column of every suite and setting.
 
-    `dealt` is what `table` gives. Random orders have their mean and the range of 95 % of them.
+    `dealt` is what `table_of_orders` gives. Random orders have their mean, and the range of 95 % of
+    them.
     """
     named = dealt[dealt.order != "random"].assign(
         name=lambda t: (t.method + ", " + t.order).str.removesuffix(", ")
@@ -242,7 +243,7 @@ HOW = {"rows": "released", "line 22": "paper"}  # the method of a row of dots
 def strip(dealt: Table, seed: int = 0) -> Figure:
     """Accuracy of every order minus the mean of the random ones, a panel a suite and setting.
 
-    `dealt` is what `table` gives. Random orders are grey dots, the others have their marks.
+    `dealt` is what `table_of_orders` gives. Random orders are grey dots, the others have marks.
     """
     suites, rng = dealt.suite.unique(), np.random.default_rng(seed)
     size = {"figsize": (7.2, 1.3 + 2.5 * len(suites)), "squeeze": False}

@@ -80,6 +80,6 @@ NETWORKS = {"perceptrons": perceptrons, "CNNs": cnns}
 
 
 @lru_cache(maxsize=2)
-def family(network: str, seed: int) -> OpenSuite:
+def opened_family(network: str, seed: int) -> OpenSuite:
     """The family of a kind of network with a seed, on the CPU."""
     return OpenSuite(NETWORKS[network](seed), "cpu")

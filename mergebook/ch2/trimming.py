@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mergebook.ch1.laboratory import COUNTED, EXACT, digits6
-from mergebook.ch2.families import NETWORKS, family
+from mergebook.ch2.families import NETWORKS, opened_family
 from mergebook.ch2.models import Merge, by_name, experiment, imprint, merged, minus, unpacked
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import Interval, of_mean
@@ -74,7 +74,7 @@ class Grid:
 
 def family_trims(key: Grid) -> list[dict]:
     """Test accuracy of the best trim and of none, at scale 1 and at the best scale."""
-    r = family(key.network, key.seed)
+    r = opened_family(key.network, key.seed)
 
     def percent(one, split, limit):
         return evaluate.percent([r.answers(merged(r, one), split, limit=limit)])

@@ -75,7 +75,7 @@ def answers(**right):
 
 
 def test_a_table_of_orders():
-    found = controls.table(answers(constant=90))
+    found = controls.table_of_orders(answers(constant=90))
     assert list(found) == ["suite", "setting", "method", "order", "draw", "accuracy"]
     whole = found[found.order == controls.UNTRIMMED]
     assert len(whole) == 4 and set(whole.accuracy) == {45.0}
@@ -132,7 +132,7 @@ def test_gains_of_families_by_hand():
 
 
 def test_the_figure_has_a_panel_for_each_suite_and_setting():
-    two = pd.concat([controls.table(answers()).assign(suite=name) for name in "ab"])
+    two = pd.concat([controls.table_of_orders(answers()).assign(suite=name) for name in "ab"])
     fig = controls.strip(two)
     assert [ax.get_title() for ax in fig.axes] == [
         f"{name}: k = {k:g}, e = {e:g}" for name in "ab" for k, e in controls.SETTINGS.values()
@@ -181,7 +181,7 @@ def test_a_merged_cnn_normalises_by_its_own_statistics(cnns):
 def small(monkeypatch, cnns):
     r = OpenSuite(cnns, "cpu")
     for module in (controls, trimming):
-        monkeypatch.setattr(module, "family", lambda network, seed: r)
+        monkeypatch.setattr(module, "opened_family", lambda network, seed: r)
     return r
 
 
