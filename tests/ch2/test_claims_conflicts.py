@@ -129,6 +129,7 @@ SAID = {
         "rows.0": {"suite": "a", "reading": "paper"},
         "rows.0.TIES.value": 5,
         "rows.0.random.high": 0.6,
+        "by": "; ".join(f"{r}: {m}" for r in sorted(MINE) for m in sorted(MEASURES)),
     },
 }
 

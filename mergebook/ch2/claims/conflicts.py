@@ -53,7 +53,7 @@ def closer_to_ensemble(closeness: Table) -> Outcome:
     TIES in every suite, and so are even rates; the order by M-Loss adds less than 1 %. Fails: in
     each reading and suite the order adds less than 1 %, and M-TIES is not clearly closer than TIES.
     """
-    rows, shown, without, against = [], [], [], []
+    rows, shown, without, against = [], [], {}, []
     for (reading, measure), part in closeness.groupby(["reading", "measure"]):
         suites = []
         for suite, group in part.groupby("suite"):
@@ -65,6 +65,9 @@ def closer_to_ensemble(closeness: Table) -> Outcome:
         closer = all(of["TIES"].above for of in suites)
         adds = all(of["random"].above and of["even"].above for of in suites)
         shown.append(closer and adds and not little)
-        without.append(closer and little and all(of["TIES from even"].above for of in suites))
+        by_even = all(of["TIES from even"].above for of in suites)
+        without[f"{reading}: {measure}"] = closer and little and by_even
         against.append(little and not any(of["TIES"].above for of in suites))
-    return weighed(any(shown), bool(against) and all(against), any(without), {"rows": rows})
+    values = {"rows": rows, "by": "; ".join(name for name, so in without.items() if so)}
+    excluded = bool(against) and all(against)
+    return weighed(any(shown), excluded, any(without.values()), values)

@@ -42,7 +42,7 @@ def low_loss_first(gains: Table) -> Outcome:
     values = {
         "printed": printed[names].to_dict("records"),
         "wide": suites[names].to_dict("records"),
-        "families": part[part.kind == "families"][[*names, "setting"]].to_dict("records"),
+        "families": wide[wide.kind == "families"][names].to_dict("records"),
         "intervals": len(printed) + len(wide),
     }
     against = len(little) > 0 and bool(
