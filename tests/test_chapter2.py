@@ -20,12 +20,32 @@ RUNS = {
     ),
     "02b": (ALONE | {"samples": 2}, {"02b-answers.csv", "readings-of-M-TIES.json"}),
     "02c": ({}, {"02c-leads.csv", "02c-spreads.csv", "02c-baselines.csv"}),
+    "02d": (
+        ALONE | {"samples": 2, "budget": 2},
+        {"02d-answers.csv", "search-of-settings.json", "ensembles-of-experts.json"},
+    ),
+    "02e": (
+        ALONE | {"samples": 2, "draws": 4, "lab_seeds": [0, 1]},
+        {"02e-sizes.csv", "draws-and-layers.json"},
+    ),
+    "02f": (
+        ALONE | {"samples": 2, "draws": 2, "val_samples": 2, "lab_seeds": [0, 1]},
+        {"02f-controls.csv", "controls.json"},
+    ),
+    "02g": (
+        ALONE | {"samples": 2, "nodes": 3, "draws": 2, "test_samples": 20, "second_samples": 20},
+        {"02g-nodes.csv", "harm-of-averaged-nodes.json"},
+    ),
     "02h": ({}, {"02h-passes.csv", "02h-work.csv", "02h-card.csv"}),
 }
 BAD = {
     "02": ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
     "02a": ({"lab_seeds": [0]}, r"lab_seeds is \[0\]; allowed: a list of 2 or more"),
     "02b": ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
+    "02d": ({"budget": 0}, "budget is 0; allowed: a whole number from 1 to"),
+    "02e": ({"draws": 2}, "draws is 2; allowed: a whole number, 4 or more"),
+    "02f": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
+    "02g": ({"nodes": 1}, "nodes is 1; allowed: a whole number, 3 or more"),
     "02h": ({"suite": "nowhere"}, "suite is 'nowhere'; allowed: one of .*, or a folder with a"),
     "02c": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
 }

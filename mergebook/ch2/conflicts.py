@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mergebook.ch1.encoders import ENTRIES
 from mergebook.ch1.laboratory import digits6
-from mergebook.ch2.models import IMPRINT, Merge, imprint, merged, scored
+from mergebook.ch2.models import IMPRINT, Merge, imprint, model_of, scored
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import Interval
 from mergebook.page import OpenSuite, opened
@@ -197,7 +197,7 @@ def ensemble(r: OpenSuite, inputs: int) -> dict[str, tuple[Tensor, Tensor]]:
 def aligned(key: Merge, sources: Mapping[str, str], device: str) -> dict:
     """How far a merged model is from the ensemble, by task and group of inputs."""
     r = opened(key, sources, device)
-    state, out = merged(r, key), {measure: [] for measure in MEASURES}
+    state, out = model_of(r, key), {measure: [] for measure in MEASURES}
     for task, (features, logits) in ensemble(r, key.inputs).items():
         mine = r.embeddings(state, task, limit=key.inputs)
         mine_law = r.head_logits(task, mine, state).double().log_softmax(-1)

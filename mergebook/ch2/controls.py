@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from mergebook.ch1.laboratory import COUNTED, EXACT, digits6
 from mergebook.ch2.families import NETWORKS, opened_family
-from mergebook.ch2.models import Merge, by_name, experiment, imprint, merged, unpacked
+from mergebook.ch2.models import Merge, by_name, experiment, imprint, model_of, unpacked
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import Interval, of_mean
 from mergebook.page import OpenSuite
@@ -92,7 +92,7 @@ def family_rows(key: FamilyDeal) -> list[dict]:
     other = {"samples": key.samples, "inputs": key.inputs}
     every = deals(r.mark, key.method, key.keep, key.spread, key.draws, **other)
     for one in [*every, Merge(r.mark, key.method, "constant", 1.0, **other)]:
-        state = merged(r, one)
+        state = model_of(r, one)
         percent = evaluate.percent([r.answers(state, limit=one.inputs)])
         row = {"order": one.order, "draw": one.draw, "accuracy": percent}
         rows.append(digits6(row) | {"imprint": imprint(r.base, state)})

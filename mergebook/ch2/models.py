@@ -31,7 +31,7 @@ class Merge:
     `method` and `order` are names in `METHODS` and `ORDERS`. `keep`, `spread` and `scale` are k, e
     and the factor on the merged change; methods use those they have. `samples` unlabelled inputs a
     task are drawn by `draw`, and so are random orders and masks. Rows have rates at the sites that
-    `layers` names. `inputs` of a split are answered for each task, all if it is 0. `experts` and
+    `layers` names. `inputs` of a split are answers_of for each task, all if it is 0. `experts` and
     `tasks` are names joined by ` + `; all of the suite's if they are empty.
     """
 
@@ -83,7 +83,7 @@ def sample(r: OpenSuite, each: int, draw: int, shares: Sequence[float] | None = 
     return out
 
 
-def lengths(r: OpenSuite, site: str) -> Tensor:
+def row_lengths(r: OpenSuite, site: str) -> Tensor:
     """How far fine-tuning moved each row of a site, the mean over experts: (nodes,)."""
     name = r.backbone.weight_name(site)
     moved = torch.stack([e[name] - r.base[name] for e in r.experts.values()])
@@ -116,7 +116,7 @@ def scored(r: OpenSuite, how: str, samples: int, draw: int, layers: str = "*") -
         g = torch.Generator().manual_seed(10_000 + draw)
         return {s: torch.rand(len(r.base[r.backbone.weight_name(s)]), generator=g) for s in sites}
     if how == "short changes":
-        return {site: lengths(r, site) for site in sites}
+        return {site: row_lengths(r, site) for site in sites}
     if how not in SCORES:
         raise ValueError(f"order is {how!r}; allowed: {', '.join(ORDERS)}")
     measure, activation, shared = SCORES[how]
@@ -144,7 +144,7 @@ ORDERS = (
 def rates(r: OpenSuite, key: Merge) -> dict[str, Tensor]:
     """The keep rate of every row that has one, `{weight: (rows,)}`."""
     if key.order.endswith("merged so far"):
-        found = algorithm(r, key)[1]
+        found = algorithm_1(r, key)[1]
         if key.order.startswith("reversed "):
             return {name: 2 * key.keep - key.spread - rate for name, rate in found.items()}
         return found
@@ -156,7 +156,7 @@ def rates(r: OpenSuite, key: Merge) -> dict[str, Tensor]:
     return mties.rates_of(r.backbone, found, key.keep, key.spread)
 
 
-def algorithm(r: OpenSuite, key: Merge) -> tuple[State, dict[str, Tensor]]:
+def algorithm_1(r: OpenSuite, key: Merge) -> tuple[State, dict[str, Tensor]]:
     """Algorithm 1 to the letter: its model, and the keep rates that it used."""
     return mties.m_ties(
         r.backbone,
@@ -185,7 +185,7 @@ def by_rows(**how) -> Callable[[OpenSuite, Merge], State]:
     return made
 
 
-def plain(rule: Callable[..., State]) -> Callable[[OpenSuite, Merge], State]:
+def of_states(rule: Callable[..., State]) -> Callable[[OpenSuite, Merge], State]:
     """A method of base, experts and key."""
     return lambda r, key: rule(r.base, list(r.experts.values()), key)
 
@@ -196,17 +196,17 @@ METHODS: dict[str, Callable[[OpenSuite, Merge], State]] = {
     "base": lambda r, key: r.base,
     "average": lambda r, key: r.average,
     "expert": lambda r, key: r.experts[key.experts],
-    "task arithmetic": plain(lambda b, e, key: merge.task_arithmetic(b, e, key.scale / len(e))),
-    "TIES": plain(lambda b, e, key: merge.ties(b, e, key.keep, key.scale)),
-    "TIES by tensor": plain(lambda b, e, key: merge.ties(b, e, key.keep, key.scale, "tensor")),
-    "TIES by tensor, line 22": plain(
+    "task arithmetic": of_states(lambda b, e, key: merge.task_arithmetic(b, e, key.scale / len(e))),
+    "TIES": of_states(lambda b, e, key: merge.ties(b, e, key.keep, key.scale)),
+    "TIES by tensor": of_states(lambda b, e, key: merge.ties(b, e, key.keep, key.scale, "tensor")),
+    "TIES by tensor, line 22": of_states(
         lambda b, e, key: merge.m_ties(b, e, {}, key.keep, key.scale, elsewhere="weighted")
     ),
-    "no trimming": plain(lambda b, e, key: merge.ties(b, e, 1.0, key.scale)),
-    "DARE": plain(
+    "no trimming": of_states(lambda b, e, key: merge.ties(b, e, 1.0, key.scale)),
+    "DARE": of_states(
         lambda b, e, key: merge.dare(b, e, key.keep, key.scale, key.draw, elect_signs=True)
     ),
-    "DARE, summed": plain(
+    "DARE, summed": of_states(
         lambda b, e, key: merge.dare(b, e, key.keep, key.scale / len(e), key.draw)
     ),
     "rows": by_rows(),
@@ -218,7 +218,7 @@ METHODS: dict[str, Callable[[OpenSuite, Merge], State]] = {
 }
 
 
-def merged(r: OpenSuite, key: Merge) -> State:
+def model_of(r: OpenSuite, key: Merge) -> State:
     """The model that a key names; raises `ValueError` for an unknown method or order."""
     if key.method not in METHODS:
         raise ValueError(f"method is {key.method!r}; allowed: {', '.join(METHODS)}")
@@ -244,11 +244,11 @@ def imprint(base: State, state: State, waves: int = 4) -> list[float]:
     return [float(f"{v:.8g}") for v in out]
 
 
-def answered(key: Merge, sources: Mapping[str, str], device: str) -> dict:
+def answers_of(key: Merge, sources: Mapping[str, str], device: str) -> dict:
     """Which inputs the model answers rightly, packed, task by task."""
     r = opened(key, sources, device)
     part = only_experts(r, key.experts) if key.experts and key.method != "expert" else r
-    state = merged(part, key)
+    state = model_of(part, key)
     right = r.answers(state, key.split, names(key.tasks) or None, key.inputs or None)
     packed = list(studies.pack_answers(right).values())
     return {"right": packed, "imprint": imprint(r.base, state)}
@@ -256,7 +256,7 @@ def answered(key: Merge, sources: Mapping[str, str], device: str) -> dict:
 
 def experiment(name: str, version: int = 1) -> Experiment:
     """An experiment that asks merged models, its rows in a file of its own."""
-    return Experiment(name, version, Merge, answered, {"right": ANSWERS, "imprint": IMPRINT})
+    return Experiment(name, version, Merge, answers_of, {"right": ANSWERS, "imprint": IMPRINT})
 
 
 def unpacked(row: Sequence[str]) -> Answers:

@@ -37,7 +37,7 @@ def ladder(r: OpenSuite, **settings) -> list[Merge]:
     return [Merge(r.mark, *names, **settings) for names in LADDER.values()]
 
 
-def accuracies(answers: Table, seed: int = 0) -> Table:
+def ladder_table(answers: Table, seed: int = 0) -> Table:
     """Accuracy of each model of `LADDER`, and M-TIES as released minus it, for each suite."""
     out = {}
     for suite, part in answers.groupby("suite", sort=False):
@@ -112,7 +112,7 @@ def agreement(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     return float(np.mean([stats.spearmanr(a[n].cpu(), b[n].cpu()).statistic for n in a]))
 
 
-def likeness(r: OpenSuite, keep: float, spread: float, samples: int, draws: int = 3) -> Table:
+def ranks_alike(r: OpenSuite, keep: float, spread: float, samples: int, draws: int = 3) -> Table:
     """Rank correlations of nodes by whose input the layers read, and of samples of one reading."""
 
     def ranked(order, draw=0):

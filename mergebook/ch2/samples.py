@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from mergebook import ledger
-from mergebook.ch2.models import UNEVEN, Answers, Merge, experiment, merged, rates, unpacked
+from mergebook.ch2.models import UNEVEN, Answers, Merge, experiment, model_of, rates, unpacked
 from mergebook.ch2.rules import apart
 from mergebook.intervals import Interval
 from mergebook.page import OpenSuite
@@ -112,7 +112,7 @@ def released_draws() -> Table:
 # -------------------------------------------------------------------------- what is read off them
 
 
-def chosen(answers: Table, **values) -> list[Answers]:
+def runs_with(answers: Table, **values) -> list[Answers]:
     """Answers of the rows with these values, by size and draw."""
     rows = answers.sort_values(["samples", "draw"])
     for column, value in values.items():
@@ -146,9 +146,9 @@ def size_gaps(answers: Table, seed: int = 0) -> Table:
     rows = []
     for suite, part in answers.groupby("suite", sort=False):
         mine = part[(part.order == "released") & (part.scheduled == "all")]
-        whole = chosen(mine, samples=mine.samples.max())
+        whole = runs_with(mine, samples=mine.samples.max())
         for n in sorted(mine.samples.unique()):
-            few = chosen(mine, samples=n)
+            few = runs_with(mine, samples=n)
             each = [evaluate.percent([run]) for run in few]
             gap = mean_gap(whole[:1], few, seed)
             row = (suite, n, mine.samples.max(), len(few), min(each), np.mean(each), max(each), gap)
@@ -159,7 +159,7 @@ def size_gaps(answers: Table, seed: int = 0) -> Table:
 
 def random_accuracies(answers: Table, suite: str) -> np.ndarray:
     """Mean accuracy in percent of each random order on one suite."""
-    found = chosen(answers[answers.suite == suite], **DRAWN["random order"])
+    found = runs_with(answers[answers.suite == suite], **DRAWN["random order"])
     return np.array([evaluate.percent([run]) for run in found])
 
 
@@ -189,7 +189,7 @@ def deviations(answers: Table) -> Table:
     for suite, part in answers.groupby("suite", sort=False):
         for name, values in DRAWN.items():
             size = {"samples": samples} if name == "M-TIES" else {}
-            found = chosen(part, **values, **size)
+            found = runs_with(part, **values, **size)
             each = of_deviation([evaluate.percent([run]) for run in found])
             rows.append((suite, name, len(found), each, noise_of_testing(found)))
     return pd.DataFrame(rows, columns=["suite", "model", "draws", "deviation", "noise"])
@@ -201,7 +201,7 @@ def redrawn(r: OpenSuite, keep: float, scale: float) -> Table:
     for name in ("TIES", "DARE"):
         method = DRAWN[name]["method"]
         keys = [Merge(r.mark, method, keep=keep, scale=scale, draw=draw) for draw in (0, 1)]
-        rows.append((r.name, name, apart(*(merged(r, key) for key in keys))))
+        rows.append((r.name, name, apart(*(model_of(r, key) for key in keys))))
     return pd.DataFrame(rows, columns=["suite", "model", "moved"])
 
 
@@ -217,7 +217,7 @@ def layer_changes(r: OpenSuite, keep: float, spread: float, scale: float, sample
     first_last = layer_sets(r)["first, last"]
     few = ",".join(first_last)
     key = Merge(r.mark, "rows", "released", keep, spread, scale, samples, layers=few)
-    made, whole = (merged(r, k) for k in (key, Merge(r.mark, "no trimming", scale=scale)))
+    made, whole = (model_of(r, k) for k in (key, Merge(r.mark, "no trimming", scale=scale)))
     given, rows = rates(r, key), []
     for site in r.backbone.sites():
         name = r.backbone.weight_name(site)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mergebook import lab
 from mergebook.ch1.laboratory import COUNTED, EXACT, TASKS, digits, digits6
-from mergebook.ch2.models import Merge, merged
+from mergebook.ch2.models import Merge, model_of
 from mergebook.ch2.samples import KEEPS, SPREADS
 from mergebook.experiments import Experiment
 from mergebook.page import OpenSuite
@@ -52,7 +52,7 @@ def grid(key: Family) -> list[dict]:
     rows = []
     for k in KEEPS:
         for e in SPREADS:
-            made = merged(r, Merge("", "rows", "shared input", k, e, samples=key.samples))
+            made = model_of(r, Merge("", "rows", "shared input", k, e, samples=key.samples))
             found = {split: percent_right(r.answers(made, split)) for split in ("val", "test")}
             rows.append(digits6({"k": k, "e": e} | found))
     return rows

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mergebook.ch1.laboratory import COUNTED, EXACT, digits6
 from mergebook.ch2.families import NETWORKS, opened_family
-from mergebook.ch2.models import Merge, by_name, experiment, imprint, merged, minus, unpacked
+from mergebook.ch2.models import Merge, by_name, experiment, imprint, minus, model_of, unpacked
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import Interval, of_mean
 from mergehelpers import evaluate
@@ -22,7 +22,7 @@ TRIMMING = experiment("trimming")
 SCALED = {"scale 1": (1.0,), "best scale": SCALES}
 
 
-def grid(mark: str, **other) -> list[Merge]:
+def trim_grid(mark: str, **other) -> list[Merge]:
     """Every trim and every scale, and every scale without a trim."""
     return [
         Merge(mark, method, order, keep, scale=scale, **other)
@@ -37,7 +37,7 @@ def grid(mark: str, **other) -> list[Merge]:
 def best(tried: Table) -> dict[tuple[str, str], dict]:
     """The settings of the best accuracy `val`, with and without a trim, at both scales.
 
-    `tried` has a row of each setting of `grid`; of equal ones the first of that list is taken.
+    `tried` has a row of each setting of `trim_grid`; of equal ones the first of that list is taken.
     """
     out = {}
     for how, scales in SCALED.items():
@@ -49,7 +49,7 @@ def best(tried: Table) -> dict[tuple[str, str], dict]:
     return out
 
 
-def chosen(tried: Table, mark: str, **other) -> dict[tuple[str, str], Merge]:
+def chosen_trims(tried: Table, mark: str, **other) -> dict[tuple[str, str], Merge]:
     """The keys of the best settings of a suite, of rows of `TRIMMING` on validation inputs."""
     part = tried[tried.models == mark]
     val = [evaluate.percent([unpacked(right)]) for right in part.right]
@@ -77,16 +77,16 @@ def family_trims(key: Grid) -> list[dict]:
     r = opened_family(key.network, key.seed)
 
     def percent(one, split, limit):
-        return evaluate.percent([r.answers(merged(r, one), split, limit=limit)])
+        return evaluate.percent([r.answers(model_of(r, one), split, limit=limit)])
 
-    every = grid(r.mark)
+    every = trim_grid(r.mark)
     tried = pd.DataFrame([vars(one) | {"val": percent(one, "val", key.val)} for one in every])
     rows = []
     for (how, name), settings in best(tried).items():
         one = Merge(r.mark, **settings)
         row = {"scaled": how, "treatment": name, "keep": one.keep, "scale": one.scale}
         row |= {"accuracy": percent(one, "test", key.inputs)}
-        rows.append(digits6(row) | {"imprint": imprint(r.base, merged(r, one))})
+        rows.append(digits6(row) | {"imprint": imprint(r.base, model_of(r, one))})
     return rows
 
 
@@ -113,8 +113,9 @@ COLUMNS = ["place", "kind", "scaled", "value", "low", "high", "trimmed", "whole"
 def trim_gains(answers: Table, picks: dict[str, dict], families: Table, seed: int = 0) -> Table:
     """Points that the best trim gains over none, by place and by how the scale is chosen.
 
-    `answers` are of test inputs, `picks[suite]` what `chosen` gave. Intervals are bootstraps over
-    test inputs, and Student's t over families. `trimmed` and `whole` are accuracies in percent.
+    `answers` are of test inputs, `picks[suite]` what `chosen_trims` gave. Intervals are bootstraps
+    over test inputs, and Student's t over families. `trimmed` and `whole` are accuracies in
+    percent.
     """
     rows = []
     for suite, pick in picks.items():

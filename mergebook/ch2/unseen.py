@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from mergebook.ch2.models import IMPRINT, Merge, merged, only_experts, unpacked
+from mergebook.ch2.models import IMPRINT, Merge, model_of, only_experts, unpacked
 from mergebook.ch2.search import BASELINES, FIXED, READINGS, SEARCHED, keys_of
 from mergebook.experiments import Experiment
 from mergebook.page import OpenSuite, opened
@@ -59,7 +59,7 @@ def plan(r: OpenSuite, best: Table, seed: int, **settings) -> Plan:
 def length(key: Merge, sources: Mapping[str, str], device: str) -> dict[str, float]:
     """The length of a merged change."""
     r = opened(key, sources, device)
-    state = merged(only_experts(r, key.experts) if key.experts else r, key)
+    state = model_of(only_experts(r, key.experts) if key.experts else r, key)
     return {"length": states.norm(states.task_vector(r.base, state))}
 
 

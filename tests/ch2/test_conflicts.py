@@ -122,7 +122,7 @@ def test_the_interval_of_a_correlation_covers():
 def test_distances_to_the_ensemble_by_hand(pictures):
     key = Merge(pictures.mark, "TIES", "", 0.6, inputs=12)
     row = conflicts.aligned(key, {pictures.mark: pictures.source}, "cpu")
-    state = models.merged(pictures, key)
+    state = models.model_of(pictures, key)
     for i, task in enumerate(pictures.tasks):
         seen = [pictures.embeddings(e, task, limit=12) for e in pictures.experts.values()]
         mine, mean = pictures.embeddings(state, task, limit=12), torch.stack(seen).mean(0)
@@ -197,6 +197,6 @@ def test_groups_are_resampled_within_their_task():
 def test_keys_of_what_is_compared(pictures):
     keys = conflicts.aligned_keys(pictures, 0.6, 0.4, 2, samples=3, inputs=12)
     assert len(set(keys)) == len(keys) == 4 + 2 * (2 + 2)
-    states = [models.merged(pictures, key) for key in keys]
+    states = [models.model_of(pictures, key) for key in keys]
     prints = {tuple(models.imprint(pictures.base, state)) for state in states}
     assert len(prints) == len(keys)

@@ -165,7 +165,7 @@ def test_a_family_of_cnns(cnns):
 def test_a_merged_cnn_normalises_by_its_own_statistics(cnns):
     """What it answers is what the plain network in evaluation mode answers."""
     r = OpenSuite(cnns, "cpu")
-    state = models.merged(r, Merge(r.mark, "TIES by tensor", "", 0.5))
+    state = models.model_of(r, Merge(r.mark, "TIES by tensor", "", 0.5))
     net = families.convolutional().eval()
     net.load_state_dict(state, strict=False)
     task = cnns.tasks["negative"]
@@ -195,7 +195,7 @@ def test_rows_of_a_family(small):
         "constant",
     ]
     one = Merge(small.mark, "rows", "random", 0.4, 0.4, draw=1, samples=2)
-    state = models.merged(small, one)
+    state = models.model_of(small, one)
     percent = evaluate.percent([small.answers(state, limit=10)])
     assert rows[-2]["draw"] == 1 and rows[-2]["accuracy"] == pytest.approx(percent, rel=1e-4)
     assert rows[-2]["imprint"] == models.imprint(small.base, state)
@@ -212,7 +212,7 @@ def tried(values):
     return pd.DataFrame(
         [
             vars(key) | {"val": values.get((key.method, key.keep, key.scale), 50.0)}
-            for key in trimming.grid("m")
+            for key in trimming.trim_grid("m")
         ]
     )
 
@@ -234,17 +234,17 @@ def test_the_best_settings_are_those_of_validation():
         "scale": 2.0,
     }
     assert found["best scale", "no trimming"]["scale"] == 0.5
-    assert len(trimming.grid("m")) == 27
+    assert len(trimming.trim_grid("m")) == 27
 
 
 def test_the_chosen_settings_are_those_of_the_suites_own_rows():
     rows = []
     for mark, keep in (("m", 0.2), ("n", 0.8)):
-        for key in trimming.grid(mark, split="val"):
+        for key in trimming.trim_grid(mark, split="val"):
             good = key.method == "rows" and key.keep == keep and key.scale == 1
             rows.append(vars(key) | {"right": packed(150 if good else 100)})
     for mark, keep in (("m", 0.2), ("n", 0.8)):
-        picked = trimming.chosen(pd.DataFrame(rows), mark, inputs=7)
+        picked = trimming.chosen_trims(pd.DataFrame(rows), mark, inputs=7)
         key = picked["best scale", "trimmed"]
         assert (key.models, key.keep, key.split, key.inputs) == (mark, keep, "test", 7)
 
@@ -276,11 +276,11 @@ def test_a_family_is_judged_on_test_inputs(small):
         (how, name) for how in trimming.SCALED for name in ("trimmed", "no trimming")
     ]
     whole = Merge(small.mark, "no trimming", "", 1.0)
-    percent = evaluate.percent([small.answers(models.merged(small, whole), limit=20)])
+    percent = evaluate.percent([small.answers(models.model_of(small, whole), limit=20)])
     assert rows[1]["accuracy"] == pytest.approx(percent, rel=1e-4) and rows[1]["scale"] == 1
     val = {
-        key: evaluate.percent([small.answers(models.merged(small, key), "val", limit=10)])
-        for key in trimming.grid(small.mark)
+        key: evaluate.percent([small.answers(models.model_of(small, key), "val", limit=10)])
+        for key in trimming.trim_grid(small.mark)
         if key.method != "no trimming" and key.scale == 1
     }
     best = max(val, key=val.get)

@@ -35,7 +35,7 @@ def weights(r):
 def test_every_method_and_order_makes_a_model(pictures):
     for method in METHODS:
         named = {"experts": pictures.tasks[0]} if method == "expert" else {}
-        state = models.merged(pictures, key(pictures, method, **named))
+        state = models.model_of(pictures, key(pictures, method, **named))
         assert state.keys() == pictures.base.keys()
     for order in ORDERS:
         found = models.rates(pictures, key(pictures, order=order))
@@ -56,7 +56,7 @@ def test_a_reading_is_a_method_and_an_order(pictures):
         whole, _ = mties.m_ties(
             pictures.backbone, pictures.base, experts, inputs, 0.6, 0.4, 0.7, reading
         )
-        parts = models.merged(pictures, key(pictures, method, order, scale=0.7))
+        parts = models.model_of(pictures, key(pictures, method, order, scale=0.7))
         assert apart(whole, parts) < 1e-6
 
 
@@ -109,19 +109,21 @@ def test_layers_and_experts_restrict_a_merge(pictures):
     assert list(found) == [pictures.backbone.weight_name(last)]
     few = models.only_experts(pictures, " + ".join(pictures.tasks[:2]))
     assert few.tasks == pictures.tasks[:2] and list(few.experts) == list(pictures.tasks[:2])
-    state = models.merged(few, key(pictures, "average"))
+    state = models.model_of(few, key(pictures, "average"))
     by_hand = merge.average([pictures.experts[t] for t in pictures.tasks[:2]])
     assert apart(state, by_hand) == 0
 
 
 def test_answers_are_those_of_the_model(pictures):
     sources = {pictures.mark: pictures.source}
-    row = models.answered(key(pictures, "TIES", inputs=4), sources, "cpu")
+    row = models.answers_of(key(pictures, "TIES", inputs=4), sources, "cpu")
     state = merge.ties(pictures.base, list(pictures.experts.values()), 0.6, 1.0)
     right = pictures.answers(state, limit=4)
     found = models.unpacked(row["right"])
     assert [a.tolist() for a in found.values()] == [a.tolist() for a in right.values()]
-    some = models.answered(key(pictures, "TIES", inputs=4, tasks=pictures.tasks[1]), sources, "cpu")
+    some = models.answers_of(
+        key(pictures, "TIES", inputs=4, tasks=pictures.tasks[1]), sources, "cpu"
+    )
     assert some["right"] == row["right"][1:2]
 
 
@@ -130,7 +132,7 @@ def test_an_imprint_knows_its_model(pictures):
     tolerance = models.IMPRINT
     prints = {
         (order, draw): models.imprint(
-            pictures.base, models.merged(pictures, key(pictures, order=order, draw=draw))
+            pictures.base, models.model_of(pictures, key(pictures, order=order, draw=draw))
         )
         for order, draw in [("released", 0), ("random", 0), ("random", 1), ("even", 0)]
     }
@@ -145,7 +147,7 @@ def test_an_imprint_knows_its_model(pictures):
 
 def test_unknown_methods_are_refused(pictures):
     with pytest.raises(ValueError, match="method is 'best'; allowed: base, average"):
-        models.merged(pictures, replace(key(pictures), method="best"))
+        models.model_of(pictures, replace(key(pictures), method="best"))
 
 
 # ---------------------------------------------------------------------------------- the readings
@@ -162,7 +164,7 @@ def test_tables_of_the_readings(pictures):
     assert len(errors) == 3 * len(mties.VARIANTS) and errors.error.max() < 1e-5
     made = readings.increments(0).set_index("increment").error
     assert made["disjoint"] < 1e-12 and made["weighted"] > 0.01
-    alike = readings.likeness(pictures, 0.6, 0.4, 3)
+    alike = readings.ranks_alike(pictures, 0.6, 0.4, 3)
     assert len(alike) == 5 and alike.correlation.between(-1, 1).all()
     relations = readings.points().relation
     assert set(relations) <= {"agrees", "differs", "silent"} and len(relations) > 5
@@ -180,6 +182,6 @@ def test_a_table_of_accuracies():
         for method, order in readings.LADDER.values()
     ]
     table = pd.DataFrame(rows, columns=["suite", "method", "order", "right"])
-    found = readings.accuracies(table)
+    found = readings.ladder_table(table)
     assert list(found.index) == list(readings.LADDER)
     assert set(found["s"]) == {"50.0"} and set(found.iloc[:, 1]) == {"+0.0 [+0.0, +0.0]"}

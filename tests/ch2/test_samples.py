@@ -31,7 +31,7 @@ def pictures(tmp_path_factory):
 def answers(pictures):
     keys = samples.runs(pictures, 4, 0, **SETTINGS)
     sources = {pictures.mark: pictures.source}
-    rows = [vars(key) | models.answered(key, sources, "cpu") for key in keys]
+    rows = [vars(key) | models.answers_of(key, sources, "cpu") for key in keys]
     return samples.with_sets(pd.DataFrame(rows).assign(suite=pictures.name), [pictures])
 
 
@@ -309,5 +309,5 @@ def test_families_are_narrow_and_deep_in_each_world():
 
 def test_a_key_of_this_page_names_its_draw(pictures):
     one, two = (Merge(pictures.mark, "rows", "random", 0.6, 0.4, draw=d) for d in (0, 1))
-    prints = [models.imprint(pictures.base, models.merged(pictures, key)) for key in (one, two)]
+    prints = [models.imprint(pictures.base, models.model_of(pictures, key)) for key in (one, two)]
     assert not models.IMPRINT.accepts(*prints)

@@ -262,7 +262,7 @@ def test_ties_gets_the_length_of_each_reading(four, planned):
         for one, other in pairs:
             part = models.only_experts(four, one.experts)
             lengths = [
-                states.norm(states.task_vector(four.base, models.merged(part, key)))
+                states.norm(states.task_vector(four.base, models.model_of(part, key)))
                 for key in (one, other)
             ]
             assert lengths[0] == pytest.approx(lengths[1], rel=1e-3)

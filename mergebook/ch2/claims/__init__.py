@@ -11,13 +11,4 @@ from mergebook.ch2.claims import (
     search,
 )
 
-__all__ = [
-    "conflicts",
-    "controls",
-    "costs",
-    "printed",
-    "readings",
-    "rules",
-    "samples",
-    "search",
-]
+__all__ = ["conflicts", "controls", "costs", "printed", "readings", "rules", "samples", "search"]

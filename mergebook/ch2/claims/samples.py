@@ -4,7 +4,7 @@ import pandas as pd
 
 from mergebook.ch2.models import UNEVEN, minus
 from mergebook.ch2.printed import row_means
-from mergebook.ch2.samples import DRAWN, chosen, deviations, mean_gap, own_size, size_gaps
+from mergebook.ch2.samples import DRAWN, deviations, mean_gap, own_size, runs_with, size_gaps
 from mergebook.ch2.transfer import regrets, sensitivity
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import Interval, of_mean
@@ -89,9 +89,9 @@ def enough_inputs(drawn: Table, answers: Table) -> Outcome:
     """
     rows, samples = [], own_size(answers)
     for suite, part in answers.groupby("suite", sort=False):
-        mine = chosen(part, **DRAWN["M-TIES"], samples=samples)
-        whole = chosen(part, **DRAWN["M-TIES"], samples=part.samples.max())[:1]
-        uneven = chosen(part, order=f"released{UNEVEN}")
+        mine = runs_with(part, **DRAWN["M-TIES"], samples=samples)
+        whole = runs_with(part, **DRAWN["M-TIES"], samples=part.samples.max())[:1]
+        uneven = runs_with(part, order=f"released{UNEVEN}")
         gaps = {"whole": mean_gap(whole, mine), "uneven": mean_gap(uneven, mine)}
         rows.append({"suite": suite} | gaps)
     gaps = [row[name] for row in rows for name in ("whole", "uneven")]
@@ -108,10 +108,10 @@ def _few_gaps(answers: Table) -> list[dict]:
     """For each suite all layers minus each set of layers, with one draw of inputs."""
     rows, samples = [], own_size(answers)
     for suite, part in answers.groupby("suite", sort=False):
-        every = chosen(part, **DRAWN["M-TIES"], samples=samples, draw=0)[0]
+        every = runs_with(part, **DRAWN["M-TIES"], samples=samples, draw=0)[0]
         few = part[~part.scheduled.isin(["all"])].sort_values("scheduled")
         for name in few.scheduled:
-            gap = minus(every, chosen(few, scheduled=name)[0])
+            gap = minus(every, runs_with(few, scheduled=name)[0])
             rows.append({"suite": suite, "name": name, "gap": gap})
     return rows
 
@@ -138,10 +138,10 @@ def flat_without_score(answers: Table) -> Outcome:
     none = {row["suite"]: row["gap"] for row in _few_gaps(answers) if row["name"] == "none"}
     rows = []
     for suite, part in answers.groupby("suite", sort=False):
-        mine = chosen(part, **DRAWN["M-TIES"], samples=samples)
+        mine = runs_with(part, **DRAWN["M-TIES"], samples=samples)
         chance = found.loc[(suite, "random order")]
         row = {"suite": suite, "none": none[suite], "deviation": chance.deviation}
-        row |= {"gap": mean_gap(mine, chosen(part, **DRAWN["random order"]))}
+        row |= {"gap": mean_gap(mine, runs_with(part, **DRAWN["random order"]))}
         rows.append(row | {"noise": chance.noise, "own": found.loc[(suite, "M-TIES")].deviation})
     gaps = [row[name] for row in rows for name in ("gap", "none")]
     return weighed(
