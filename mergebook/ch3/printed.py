@@ -87,7 +87,7 @@ def averaged(table: Table) -> Table:
     return pd.DataFrame(list(found.values()), index)
 
 
-def accuracies(table: Table) -> Table:
+def cells_by_task(table: Table) -> Table:
     """The entries of a table as numbers, rows × tasks."""
     return pd.DataFrame(averaged(table).cells.to_dict()).T
 
@@ -162,7 +162,7 @@ def against_bounds(table: Table) -> dict[str, float | str]:
 
     Averages are recomputed, and count if they differ by more than rounding allows.
     """
-    scores, mean = accuracies(table), averaged(table)["mean"]
+    scores, mean = cells_by_task(table), averaged(table)["mean"]
     upper = next(name for name in scores.index if name.endswith("MTL"))
     lower = next(name for name in scores.index if name.startswith("Weight Averaging"))
     merges = merging(scores).drop(index=lower)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mergebook.ch2.printed import SHORT
-from mergebook.ch3.printed import accuracies
+from mergebook.ch3.printed import cells_by_task
 
 Table = pd.DataFrame
 TOGETHER = (10.99, 2.95)  # Section 4.2: M parameters and G FLOPs of learner and merged model
@@ -151,7 +151,7 @@ def possible_score(percent: float, items: int) -> bool:
 
 def winograd(t5base: Table, t5large: Table) -> Table:
     """Every printed score of the Winograd task: `network`, `row`, `score`, `own`."""
-    parts = {"T5-base": accuracies(t5base).WS, "T5-large": accuracies(t5large).WS}
+    parts = {"T5-base": cells_by_task(t5base).WS, "T5-large": cells_by_task(t5large).WS}
     found = pd.concat(parts, names=["network", "row"]).rename("score").reset_index()
     return found.assign(own=found.row.str.contains("StatsMerging"))
 
@@ -183,7 +183,7 @@ def cars() -> Table:
 def shared_rows(b32: Table, theirs: Table) -> Table:
     """How many entries of single models and simple merges equal those of FT-Classifier's table."""
     mine, other = (
-        accuracies(b32),
+        cells_by_task(b32),
         theirs.set_index("Method").rename(columns={full: short for short, full in SHORT.items()}),
     )
     names = {"Individual": "Fine-tuned", "Weight Averaging": "Weight Averaging"}

@@ -12,11 +12,11 @@ from mergebook.ch3.printed import (
     PLUS,
     SLACK,
     WEMOE,
-    accuracies,
     against_bounds,
     averaged,
     by_network,
     capped,
+    cells_by_task,
     lead_of,
     merging,
     slips,
@@ -61,7 +61,7 @@ def on_top(b32: Table, l14: Table, t5base: Table, t5large: Table) -> Outcome:
 @claim("stats-plusplus-capped-average")
 def above_teachers(b32: Table) -> Outcome:
     """Observation: StatsMerging++ is not ahead of WEMoE when no entry may exceed its teacher."""
-    scores = accuracies(b32)
+    scores = cells_by_task(b32)
     above = (scores.loc[PLUS] - scores.loc["Individual"]).round(1)
     best = merging(scores).idxmax()
     values = {
@@ -77,7 +77,7 @@ def above_teachers(b32: Table) -> Outcome:
 @claim("stats-table7-granularity")
 def layers_against_entries(table7: Table) -> Outcome:
     """StatsMerging++ is above EMR-Merging, as printed and as means of the cells."""
-    rows, scores = averaged(table7), accuracies(table7)
+    rows, scores = averaged(table7), cells_by_task(table7)
     plus = f"Layer-wise: {PLUS}"
     printed = rows.printed[plus] - rows.printed[EMR]
     lead = rows["mean"][plus] - rows["mean"][EMR]
@@ -135,7 +135,7 @@ def inverted(table3: Table) -> Outcome:
 @claim("stats-t5large-wikiqa-drop")
 def one_task_drops(t5large: Table) -> Outcome:
     """Observation: on WikiQA the merge is below the model that was never fine-tuned."""
-    scores, own = accuracies(t5large), "LW StatsMerging with validation"
+    scores, own = cells_by_task(t5large), "LW StatsMerging with validation"
     change = scores.loc[own] - scores.loc["Pre-Trained"]
     values = {
         "own": scores.WQ[own],

@@ -110,7 +110,7 @@ def winograd_scores(found: Table) -> Outcome:
     column = sizes_that_allow(others, range(20, 100))
     named = list(dict.fromkeys([*column, WSC, *WSC_TENTHS]))
     fits = sizes_that_allow(own, named)
-    runs = next((k for k in range(1, 100) if sizes_that_allow(own, [72 * k])), None)
+    runs = next((k for k in range(1, 100) if sizes_that_allow(own, [72 * k])), 0)
     values = {
         "others": len(others),
         "column": ", ".join(map(str, column)) or "none",
@@ -118,7 +118,7 @@ def winograd_scores(found: Table) -> Outcome:
         "fits": ", ".join(map(str, fits)) or "none",
         "scores": " and ".join(f"{p:.1f}" for p in sorted(own)),
         "smallest": next((n for n in range(1, 1000) if sizes_that_allow(own, [n])), 0),
-        "runs": runs or 0,
+        "runs": runs,
     }
     return Outcome(bool(fits), values=values)
 
