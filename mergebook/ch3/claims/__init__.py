@@ -1,5 +1,5 @@
 """What decides the claims of Chapter 3: pure functions, tables in, an `Outcome` out."""
 
-from mergebook.ch3.claims import definitions
+from mergebook.ch3.claims import coefficients, definitions, expansion, standins
 
-__all__ = ["definitions"]
+__all__ = ["coefficients", "definitions", "expansion", "standins"]
