@@ -198,7 +198,7 @@ def variation(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs().sum(1) / 2
 
 
-def blurred(truth: Tensor, eps: float, g: torch.Generator) -> Tensor:
+def noisy_teacher(truth: Tensor, eps: float, g: torch.Generator) -> Tensor:
     """A teacher at total variation `eps` from the truth on every input, or as far as it goes."""
     towards = torch.eye(CLASSES, dtype=torch.float64)[
         torch.randint(CLASSES, (len(truth),), generator=g)
@@ -229,7 +229,7 @@ def random_teachers(seed: int) -> Table:
         random = torch.rand(toy.truth.shape, generator=g, dtype=torch.float64)
         laws = {"toy's": toy.truth, "random": random / random.sum(1, keepdim=True)}
         for (name, truth), eps in itertools.product(laws.items(), EPSILONS):
-            law = blurred(truth, eps, g)
+            law = noisy_teacher(truth, eps, g)
             F, F_law = (fisher_of(toy.scores, who) for who in (truth, law))
             A, change = P.T @ F @ P, F_law - F
             b, b_law = (P.T @ slope_of(toy.scores, who) for who in (truth, law))
@@ -274,7 +274,7 @@ def twins(seed: int, eps: float = 0.01) -> Table:
     g, rows = torch.Generator().manual_seed(seed), []
     for toy in [t for t in far(seed) if t.kind == "network"]:
         F = fisher_of(toy.scores, toy.truth)
-        F_law = fisher_of(toy.scores, blurred(toy.truth, eps, g))
+        F_law = fisher_of(toy.scores, noisy_teacher(toy.truth, eps, g))
         T = (toy.experts - toy.base)[:2].T
         u = torch.randn(len(F), generator=g, dtype=torch.float64)
         u = u - T @ torch.linalg.solve(T.T @ F @ T, T.T @ F @ u)

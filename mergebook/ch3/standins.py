@@ -37,7 +37,7 @@ def second_moments(r: OpenSuite) -> Table:
     return pd.DataFrame(rows, columns=["suite", "model", "layer", "error"])
 
 
-def shuffled(state: State, names: list[str], g: torch.Generator) -> State:
+def with_shuffled(state: State, names: list[str], g: torch.Generator) -> State:
     """A model with the entries of some of its tensors in random order."""
     mixed = {}
     for n in names:
@@ -61,7 +61,7 @@ def shuffles(r: OpenSuite, seed: int, limit: int) -> Table:
     groups["all"] = matrices
     rows = []
     for name, names in groups.items():
-        state, changes, tops = shuffled(expert, names, g), [0.0], [1.0] if not names else []
+        state, changes, tops = with_shuffled(expert, names, g), [0.0], [1.0] if not names else []
         for n in names:
             new, old = (stats.of_layer(s[n], 1) for s in (state, expert))
             changes.append(float((new[:3] / old[:3] - 1).abs().max()))

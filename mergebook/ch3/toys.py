@@ -153,7 +153,7 @@ def settle(toy: Toy, law: Tensor, steps: int = 30, damping: float = 0.01) -> Ten
     return theta
 
 
-def family(kind: str, reach: str, seed: int, count: int = TOYS) -> list[Toy]:
+def toy_family(kind: str, reach: str, seed: int, count: int = TOYS) -> list[Toy]:
     """The toys of one kind of model and one reach of its tasks."""
     g, net = torch.Generator().manual_seed(seed), NETS[kind]
     low, high = REACH[reach]
@@ -180,7 +180,9 @@ def family(kind: str, reach: str, seed: int, count: int = TOYS) -> list[Toy]:
 @lru_cache(maxsize=2)
 def toys(seed: int, count: int = TOYS) -> tuple[Toy, ...]:
     """All toys: both kinds of models, near and far tasks, `count` of each."""
-    return tuple(t for kind in NETS for reach in REACH for t in family(kind, reach, seed, count))
+    return tuple(
+        t for kind in NETS for reach in REACH for t in toy_family(kind, reach, seed, count)
+    )
 
 
 def far(seed: int, count: int = TOYS) -> list[Toy]:

@@ -24,7 +24,7 @@ DOUBLE = {"dtype": torch.float64}
 @pytest.fixture(scope="module")
 def few():
     kinds = itertools.product(toys.NETS, toys.REACH)
-    return [toy for kind, reach in kinds for toy in toys.family(kind, reach, 1, 2)]
+    return [toy for kind, reach in kinds for toy in toys.toy_family(kind, reach, 1, 2)]
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_toys_have_what_they_promise(few):
         assert at(toy.experts[0]) < at(toy.base)
     spread = {(t.kind, t.reach): float((t.own - t.own.mean(0)).norm()) for t in few}
     assert all(spread[k, "far"] > 0 for k in toys.NETS)
-    again = toys.family("network", "far", 1, 2)
+    again = toys.toy_family("network", "far", 1, 2)
     assert torch.equal(again[0].base, [t for t in few if t.kind == "network"][2].base)
 
 
@@ -263,7 +263,7 @@ def test_a_blurred_teacher_is_as_far_as_it_says():
     truth = torch.rand(50, 4, generator=g, **DOUBLE)
     truth = truth / truth.sum(1, keepdim=True)
     for eps in (1e-4, 0.1):
-        law = coefficients.blurred(truth, eps, g)
+        law = coefficients.noisy_teacher(truth, eps, g)
         apart = coefficients.variation(law, truth)
         assert apart.tolist() == pytest.approx([eps] * 50) and law.min() >= 0
     assert coefficients.variation(truth, truth[:, [1, 0, 2, 3]])[0].item() == pytest.approx(
@@ -304,7 +304,7 @@ def test_shuffled_entries_keep_their_moments(pictures):
     assert (table.top[1:] != 1).all() and table.matrices.iloc[-1] == table.matrices[1:-1].sum()
     g = torch.Generator().manual_seed(0)
     state = {"w": torch.arange(6.0).view(2, 3), "v": torch.arange(4.0)}
-    mixed = standins.shuffled(state, ["w"], g)
+    mixed = standins.with_shuffled(state, ["w"], g)
     assert sorted(mixed["w"].flatten().tolist()) == [0, 1, 2, 3, 4, 5]
     assert torch.equal(mixed["v"], state["v"]) and not torch.equal(mixed["w"], state["w"])
 
