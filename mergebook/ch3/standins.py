@@ -83,9 +83,18 @@ def signed(p: Tensor, v: Tensor) -> Tensor:
 
 
 def fisher_gradients(
-    r: OpenSuite, state: State, task: str, inputs, g: torch.Generator, batch: int = 8
+    r: OpenSuite,
+    state: State,
+    task: str,
+    inputs,
+    g: torch.Generator,
+    batch: int = 8,
+    draws: int = 1,
 ) -> list[dict[str, Tensor]]:
-    """For each batch of inputs a gradient whose second moment is their Fisher matrix, by layer."""
+    """For each batch of inputs a gradient whose second moment is their Fisher matrix, by layer.
+
+    Or several, with `draws` draws of the signs.
+    """
     moving = {
         n: w.detach().clone().requires_grad_() for n, w in state.items() if w.is_floating_point()
     }
@@ -94,10 +103,14 @@ def fisher_gradients(
         embedded = r.backbone.encode(made, r.backbone.prepare(inputs[i : i + batch]))
         z = r.suite.logits(task, embedded, made)
         p = z.detach().softmax(1)
-        v = (2.0 * torch.randint(2, p.shape, generator=g) - 1).to(p)
-        total = (z * signed(p, v)).sum() / len(z) ** 0.5
-        found = torch.autograd.grad(total, list(moving.values()), allow_unused=True)
-        out.append({n: x for n, x in zip(moving, found) if x is not None})
+        for draw in range(draws):
+            v = (2.0 * torch.randint(2, p.shape, generator=g) - 1).to(p)
+            total = (z * signed(p, v)).sum() / len(z) ** 0.5
+            again = draw + 1 < draws
+            found = torch.autograd.grad(
+                total, list(moving.values()), retain_graph=again, allow_unused=True
+            )
+            out.append({n: x for n, x in zip(moving, found) if x is not None})
     return out
 
 
@@ -116,7 +129,7 @@ def layer_traces(gradients: list[dict[str, Tensor]], names: list[str]) -> list[f
     ]
 
 
-def traces(r: OpenSuite, seed: int, inputs: int = 64) -> Table:
+def traces(r: OpenSuite, seed: int, inputs: int = 64, draws: int = 4) -> Table:
     """Each expert's statistics and Fisher traces, a row for every expert and layer.
 
     `first` and `second`: traces on two halves of its own task's inputs; `at base`: the base's on
@@ -134,7 +147,8 @@ def traces(r: OpenSuite, seed: int, inputs: int = 64) -> Table:
             "at base": (r.base, task, one),
             "elsewhere": (expert, other, away),
         }
-        part = {n: layer_traces(fisher_gradients(r, *run, g), names) for n, run in runs.items()}
+        found = {n: fisher_gradients(r, *run, g, draws=draws) for n, run in runs.items()}
+        part = {n: layer_traces(gradients, names) for n, gradients in found.items()}
         part |= dict(zip(NAMES, stats.layer_wise(floats(expert), 3).T.tolist()))
         part |= {
             "layer": names,

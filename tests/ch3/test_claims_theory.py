@@ -255,7 +255,7 @@ NEAR = [
     ("stats-statistics-preserve-curvature", "at the base", HOLDS, standins(base=0.6)),
     ("stats-statistics-preserve-curvature", "half is not below", UNDECIDED, standins(half=0.4)),
     ("stats-statistics-preserve-curvature", "nor minus half", UNDECIDED, standins(base=-0.3)),
-    ("stats-statistics-preserve-curvature", "no order to find", UNDECIDED, standins(wide=0.8)),
+    ("stats-statistics-preserve-curvature", "no order to find", UNDECIDED, standins(ceiling=0.5)),
     ("stats-statistics-preserve-curvature", "no number", UNDECIDED, standins(value=NAN)),
 ]
 
