@@ -47,7 +47,7 @@ def nodes_of(r: OpenSuite, each: int, samples: int, seed: int) -> list[Node]:
 
 
 @torch.no_grad()
-def law_of(r: OpenSuite, state: State, task: str, inputs: Mapping) -> Tensor:
+def answer_law(r: OpenSuite, state: State, task: str, inputs: Mapping) -> Tensor:
     """Log probabilities (inputs, classes) of a model, in float64."""
     out = r.suite.logits(task, r.backbone.encode(state, inputs), state)
     return out.double().log_softmax(-1)
@@ -59,7 +59,7 @@ def own_laws(r: OpenSuite, samples: int) -> dict[str, tuple[Mapping, Tensor]]:
     out = {}
     for task in r.experts:
         inputs = r.backbone.prepare(r.unlabelled(samples, [task]))
-        out[task] = inputs, law_of(r, r.experts[task], task, inputs)
+        out[task] = inputs, answer_law(r, r.experts[task], task, inputs)
     return out
 
 
@@ -73,7 +73,7 @@ def harm(r: OpenSuite, site: str, node: int, samples: int) -> float:
     for task, (inputs, before) in own_laws(r, samples).items():
         weight = r.experts[task][name].clone()
         weight[node] = row
-        after = law_of(r, r.experts[task] | {name: weight}, task, inputs)
+        after = answer_law(r, r.experts[task] | {name: weight}, task, inputs)
         found.append((before.exp() * (before - after)).sum(-1).mean().item())
     return float(np.mean(found))
 

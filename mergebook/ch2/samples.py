@@ -109,6 +109,12 @@ def released_draws() -> Table:
     return pd.DataFrame({"batches": [int(batches)], "size": [int(size)]})
 
 
+def released_settings() -> Table:
+    """What the public logs say of the settings of the printed rows of ViT-L/14."""
+    facts = [fact for fact in ledger.released() if fact["id"] == "mties-l14-settings"]
+    return pd.DataFrame([(f["relation"], f["code"]) for f in facts], columns=["relation", "code"])
+
+
 # -------------------------------------------------------------------------- what is read off them
 
 

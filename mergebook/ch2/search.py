@@ -103,7 +103,7 @@ def keys_of(rows: Table) -> list[Merge]:
     return [Merge(**row) for row in rows[FIELDS].to_dict("records")]
 
 
-def named(rows: Table) -> Table:
+def with_names(rows: Table) -> Table:
     """Rows with the names of their models."""
     names = [NAMES[found] for found in zip(rows.method, rows.order)]
     return rows.assign(name=names)
@@ -116,14 +116,14 @@ def validated(rows: Table, suites: Sequence[OpenSuite]) -> Table:
     """
     right = [unpacked(row) for row in rows.right]
     share = rows.suite.map({r.name: scored_share(r) for r in suites})
-    return named(rows).assign(
+    return with_names(rows).assign(
         validation=[evaluate.percent([answers]) for answers in right],
         labels=[sum(map(len, answers.values())) for answers in right],
         kept=rows.keep - rows.spread / 2 * share,
     )
 
 
-def chosen(tried: Table) -> Table:
+def chosen_tries(tried: Table) -> Table:
     """Of each method the first try that is best on validation inputs."""
     return tried.loc[tried.groupby(["suite", "name"], sort=False).validation.idxmax()]
 
@@ -210,7 +210,7 @@ def as_models(ensembles: Table) -> Table:
 def side_by_side(rows: Table, best: Table, ensembles: Table) -> Table:
     """Test answers of all models, with what the search says of them."""
     more = best[["suite", "name", "validation", "kept"]]
-    merges = named(rows).merge(more, on=["suite", "name"], how="left")
+    merges = with_names(rows).merge(more, on=["suite", "name"], how="left")
     merges["kept"] = merges.kept.fillna(1.0)
     return pd.concat([merges, as_models(ensembles)], ignore_index=True)
 
@@ -263,7 +263,7 @@ def stored_gaps(
                 )
                 for point in search_points(budget, seed)
             ]
-            # The first of those that are best, as in `chosen`.
+            # The first of those that are best, as in `chosen_tries`.
             best = max(keys, key=lambda key: evaluate.percent([unpacked(of["val"][key])]))
             rows.append((suite, name, of["test"][replace(best, split="test", inputs=inputs)]))
     return gaps_to(pd.DataFrame(rows, columns=["suite", "name", "right"]), rival, seed)

@@ -80,7 +80,7 @@ def sensitivity(accuracies: Table) -> dict[str, float]:
     }
 
 
-def regrets(grids: Table) -> Table:
+def regrets_of_reuse(grids: Table) -> Table:
     """What the deep family's own best settings give more, on test images; a row a world.
 
     Settings are the best on validation images; of equals the smallest.

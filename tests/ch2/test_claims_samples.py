@@ -62,6 +62,10 @@ def moved(ties=0.0):
 MINE = "16 inputs"
 
 
+def logs(*relations):
+    return frame(relation=list(relations), code="so")
+
+
 def layers(named=(4, 0.9, 0.6), others=(1, 0.9, 0.6), suites="ab", count=2):
     """Rates, share moved and share trimmed of one named layer and of `count` others."""
     rows = [(s, i == 0, *(others if i else named)) for s in suites for i in range(1 + count)]
@@ -117,6 +121,7 @@ CASES = {
     },
     "mloss-summary-stability-across-seeds": {
         HOLDS: (answers(swing={"none": 40, MINE: 5}, draws={"none": 20}), moved(0.1)),
+        CORRECTED: (answers(swing={MINE: 5, "masks": 40}), moved()),
         FAILS: (answers(swing={MINE: 5}), moved()),
         UNDECIDED: (answers(swing={"none": 14, MINE: 14}, draws={"none": 20}), moved(0.1)),
     },
@@ -148,10 +153,13 @@ CASES = {
         UNDECIDED: (profile("mini8"),),
     },
     "mloss-hyperparameters-transfer": {
-        HOLDS: (grids(FREE), accuracies()),
-        CORRECTED: (grids(SMALL), accuracies()),
+        HOLDS: (logs("agrees"),),
+        FAILS: (logs("differs"),),
+        UNDECIDED: (logs(),),
+    },
+    "mloss-settings-carry-over": {
+        HOLDS: (grids(SMALL), accuracies()),
         FAILS: (grids(LARGE, EVEN_OWN), accuracies()),
-        UNDECIDED: (grids((0.0, 20, 0, 20, 0)), accuracies()),
     },
 }
 
@@ -225,7 +233,9 @@ NEAR = [
         HOLDS,
         (pd.concat([profile(), profile("mini8", first=0.5)]),),
     ),
-    ("mloss-hyperparameters-transfer", "one world", UNDECIDED, (grids([1.0]), accuracies())),
+    ("mloss-hyperparameters-transfer", "one of two", FAILS, (logs("agrees", "differs"),)),
+    ("mloss-settings-carry-over", "one world", FAILS, (grids([1.0]), accuracies())),
+    ("mloss-settings-carry-over", "no loss", HOLDS, (grids(FREE), accuracies())),
 ]
 
 SAID = {
@@ -250,7 +260,7 @@ SAID = {
         "suites.1": {"layers": 3, "named": 1, "trimmed": 1}
     },
     ("mloss-fig3-layer-profile", HOLDS): {"rows.0.first.value": 1.31, "rows.0.late.value": 1.21},
-    ("mloss-hyperparameters-transfer", CORRECTED): {
+    ("mloss-settings-carry-over", HOLDS): {
         "regret.value": 0.98,
         "families": 7.906,
         "chosen": "(0.2, 0)",

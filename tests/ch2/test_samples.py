@@ -291,7 +291,7 @@ def test_regrets_by_hand():
         for (k, e), value, test in zip(settings, values, (60.0, 61.0, 62.0, 63.5))
     ]
     names = ["world", "width", "layers", "k", "e", "val", "test"]
-    found = transfer.regrets(pd.DataFrame(rows, columns=names)).iloc[0]
+    found = transfer.regrets_of_reuse(pd.DataFrame(rows, columns=names)).iloc[0]
     assert (found.narrow, found.deep) == ((0.2, 0.0), (0.8, 0.1))
     assert (found.own, found.regret) == (63.5, 3.5)
     assert (found.by_k, found.by_e) == (pytest.approx(2.25), pytest.approx(1.25))

@@ -112,11 +112,11 @@ def test_the_first_of_the_best_is_chosen():
         ("t", "TIES", 0.5, 60.0),
     ]
     tried = pd.DataFrame(rows, columns=["suite", "name", "keep", "validation"])
-    assert search.chosen(tried).keep.tolist() == [0.2, 0.3, 0.5]
+    assert search.chosen_tries(tried).keep.tolist() == [0.2, 0.3, 0.5]
 
 
 def test_choices_answer_test_inputs(two, searched):
-    best = search.chosen(searched)
+    best = search.chosen_tries(searched)
     keys = search.tests(two, best, 5)
     assert [k.method for k in keys[:2]] == ["base", "average"]
     assert len(keys) == 2 + len(search.SEARCHED)
@@ -226,7 +226,7 @@ def test_each_task_is_left_out_once():
 @pytest.fixture(scope="module")
 def planned(four):
     keys = search.tries(four, POINTS[:1], samples=3)
-    best = search.chosen(search.validated(table(search.SEARCH, four, keys), [four]))
+    best = search.chosen_tries(search.validated(table(search.SEARCH, four, keys), [four]))
     made = unseen.plan(four, best, 0, samples=3, draw=0, inputs=6)
     lengths = table(unseen.LENGTHS, four, unseen.to_measure(made))
     return unseen.with_equal_lengths(made, lengths)
@@ -283,7 +283,7 @@ def test_out_of_domain_tasks_have_the_searched_settings(four):
 
 
 def test_a_suite_without_unseen_tasks(two, searched):
-    plan = unseen.plan(two, search.chosen(searched), 0, samples=3, draw=0, inputs=6)
+    plan = unseen.plan(two, search.chosen_tries(searched), 0, samples=3, draw=0, inputs=6)
     assert plan == {} and unseen.to_measure(plan) == []
     empty = unseen.unseen_answers({two.name: plan}, table(search.CHOSEN, two, []))
     assert unseen.percentages(empty).empty
