@@ -197,6 +197,13 @@ class Store:
         tidy = [asdict(key) | row for label, key in labels.items() for row in here[label]]
         return pd.DataFrame(tidy, columns=[*names, *experiment.tolerance])
 
+    def everything(self, experiment: Experiment) -> pd.DataFrame:
+        """All stored rows of an experiment, as `table` gives them; nothing is computed again."""
+        rows = _read(self.folder / f"{experiment.file}.json", experiment)
+        tidy = [json.loads(label) | row for label, of_one in rows.items() for row in of_one]
+        names = [f.name for f in fields(experiment.key)]
+        return pd.DataFrame(tidy, columns=[*names, *experiment.tolerance])
+
     def _journal(self, experiment):
         return self.journals and self.journals / f"{experiment.file}.jsonl"
 

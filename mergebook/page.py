@@ -146,6 +146,17 @@ def opened(key, sources: Mapping[str, str], device: str) -> OpenSuite:
     return found
 
 
+def stored(experiment: Experiment, chapter: int) -> pd.DataFrame:
+    """The book's rows of an experiment, for a lesson that shows what an evidence page computed.
+
+    A column `suite` has the name in front of the mark, where rows name `models`.
+    """
+    table = Store(book_folder("studies") / f"ch{chapter}").everything(experiment)
+    if "models" not in table:
+        return table
+    return table.assign(suite=table.models.str.rsplit("-", n=1).str[0])
+
+
 class Page:
     """One evidence page: its parameters checked, its stored rows, and the claims that it decides.
 

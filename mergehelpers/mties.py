@@ -7,8 +7,9 @@ tests everything here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from mergehelpers import device as devices
 from mergehelpers import merge, mloss
 from mergehelpers.backbones import Backbone
+from mergehelpers.merge.stacks import check_weights
 from mergehelpers.states import State
 
 # Entries of what enters a site, on a CPU; the pre-activations that all experts make of them then
@@ -33,19 +35,26 @@ def squared(h: Tensor, f: Callable, weights=None) -> Tensor:
 
 @dataclass(frozen=True)
 class Variant:
-    """One reading of M-TIES. `activation` None is the network's own; see `VARIANTS`."""
+    """One reading of M-TIES. `activation` None is the network's own; see `VARIANTS`.
+
+    `increment` is that of scored layers, `elsewhere` that of all other tensors.
+    """
 
     measure: Callable
     activation: str | None
     synchronised: bool
     increment: str
     biases: bool
+    elsewhere: str = "disjoint"
 
 
-# `paper` is Algorithm 1 to the letter; `released` is what m_ties.py of the authors' repository does
-# at 11fb725.
+PAPER = Variant(mloss.node_mloss, None, synchronised=True, increment="weighted", biases=True)
+# `paper` is Algorithm 1 with plain TIES for other layers, as Section 6.1 has it; `everywhere` takes
+# only the trimming of these layers from TIES, so that line 22 adds all of them. `released` is what
+# m_ties.py of the authors' repository does at 11fb725.
 VARIANTS = {
-    "paper": Variant(mloss.node_mloss, None, synchronised=True, increment="weighted", biases=True),
+    "paper": PAPER,
+    "everywhere": replace(PAPER, elsewhere="weighted"),
     "released": Variant(
         squared, "gelu_tanh", synchronised=False, increment="disjoint", biases=False
     ),
@@ -204,10 +213,14 @@ def m_ties(
     layers: str = "*",
     batch: int | None = None,
     bar=None,
+    weights: Sequence[float] | None = None,
+    measure: Callable | None = None,
 ) -> tuple[State, dict[str, Tensor]]:
     """M-TIES from unlabelled `inputs`: the merged state, and the keep rates it used.
 
-    `reading` names one of `VARIANTS`. A synchronised one scores each site in the network merged so
+    `reading` names one of `VARIANTS`; `measure` takes the place of its score, for example
+    `mloss.normalised_node_mloss` (Eq. 7). The merging weights α are `weights` over their sum, in
+    the scores and in the merge. A synchronised reading scores each site in the network merged so
     far. If all inputs fit one batch (by default the backbone's, at least `ONE_PASS`), a single pass
     does it: it merges each layer when it comes to it. Otherwise each site takes a pass of its own,
     through the layers before it. Raises `ValueError` for settings out of range, or no inputs.
@@ -216,8 +229,19 @@ def m_ties(
     check_spread(keep, spread)
     check_inputs(inputs)
     sites = pick_sites(backbone, layers)
-    options = {"measure": how.measure, "activation": how.activation, "bar": bar}
-    settings = {"keep": keep, "scale": scale, "increment": how.increment, "biases": how.biases}
+    measure = measure or how.measure
+    if weights is not None:
+        check_weights(weights, len(experts))
+        measure = partial(measure, weights=[w / sum(weights) for w in weights])
+    options = {"measure": measure, "activation": how.activation, "bar": bar}
+    settings = {
+        "keep": keep,
+        "scale": scale,
+        "increment": how.increment,
+        "biases": how.biases,
+        "weights": weights,
+        "elsewhere": how.elsewhere,
+    }
     if not how.synchronised:
         scores = node_scores(backbone, base, experts, inputs, sites=sites, batch=batch, **options)
         rates = rates_of(backbone, scores, keep, spread)

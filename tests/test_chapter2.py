@@ -3,8 +3,6 @@
 It has a CLIP folder, sharded experts, parquet images and zero-shot heads.
 """
 
-from pathlib import Path
-
 import pages
 import pytest
 import tiny
@@ -12,7 +10,45 @@ from test_formats import images_as_parquet
 
 import book
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "02-mties.ipynb"
+PAGES = {book.number(path): path for path in book.chapter(book.ROOT, "02")}
+FEW = {"test_samples": 4, "recheck": 0}
+ALONE = FEW | {"second_suite": ""}
+RUNS = {
+    "02a": (
+        FEW | {"lab_seeds": [0, 1]},
+        {"02a-identities.csv", "02a-toolkits.csv", "forms-of-AdaMerging.json"},
+    ),
+    "02b": (ALONE | {"samples": 1}, {"02b-answers.csv", "readings-of-M-TIES.json"}),
+    "02c": ({}, {"02c-leads.csv", "02c-spreads.csv", "02c-baselines.csv"}),
+    "02d": (
+        ALONE | {"samples": 1, "budget": 2},
+        {"02d-answers.csv", "search-of-settings.json", "ensembles-of-experts.json"},
+    ),
+    "02e": (
+        ALONE | {"samples": 1, "draws": 4, "lab_seeds": [0, 1]},
+        {"02e-sizes.csv", "draws-and-layers.json"},
+    ),
+    "02f": (
+        ALONE | {"samples": 1, "draws": 2, "val_samples": 2, "lab_seeds": [0, 1]},
+        {"02f-controls.csv", "controls.json"},
+    ),
+    "02g": (
+        ALONE | {"samples": 1, "nodes": 3, "draws": 2, "test_samples": 20, "second_samples": 20},
+        {"02g-nodes.csv", "harm-of-averaged-nodes.json"},
+    ),
+    "02h": ({}, {"02h-passes.csv", "02h-work.csv", "02h-card.csv"}),
+}
+BAD = {
+    "02": ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
+    "02a": ({"lab_seeds": [0]}, r"lab_seeds is \[0\]; allowed: a list of 2 or more"),
+    "02b": ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
+    "02d": ({"budget": 0}, "budget is 0; allowed: a whole number from 1 to"),
+    "02e": ({"draws": 2}, "draws is 2; allowed: a whole number, 4 or more"),
+    "02f": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
+    "02g": ({"nodes": 1}, "nodes is 1; allowed: a whole number, 3 or more"),
+    "02h": ({"suite": "nowhere"}, "suite is 'nowhere'; allowed: one of .*, or a folder with a"),
+    "02c": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +56,7 @@ def suite(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hub-suite")
     model = tiny.clip(folder / "clip")
     data = images_as_parquet(folder) | {"classes": ["cat", "dog"]}
+    data["splits"] = {"val": "validation", "unlabelled": "train"}  # a few, to draw samples from
     tasks = {}
     for seed, task in enumerate(("photos", "sketches", "stamps"), 1):
         tiny.clip_vision(folder / task, model.config.vision_config, seed, max_shard_size="4KB")
@@ -41,83 +78,24 @@ def suite(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def executed(suite):
-    folder = suite
-    parameters = {
-        "suite": str(folder),
-        "second_suite": "",
-        "study": "full",
-        "samples": 2,
-        "budget": 2,
-        "draws": 2,
-        "test_samples": 4,
-        "lab_seeds": [0, 1],
-        "output": str(folder / "results"),
-        "layers": "*.0.*,*.1.*",
-    }
+@pytest.mark.parametrize("page", RUNS)
+def test_an_evidence_page_runs_on_it(suite, tmp_path, page):
+    parameters, written = RUNS[page]
+    own = {} if page == "02c" else {"suite": str(suite)}
     # Copies of data in the home folder would outlive the test.
-    executed = pages.run(
-        NOTEBOOK, folder / "out.ipynb", parameters, {"HF_DATASETS_CACHE": folder / "cache"}
-    )
-    return executed, folder / "results"
-
-
-RULES = {"test_samples": 4, "lab_seeds": [0, 1], "recheck": 0}
-BAD = {
-    "02a": ({"lab_seeds": [0]}, r"lab_seeds is \[0\]; allowed: a list of 2 or more"),
-    "02h": ({"suite": "nowhere"}, "suite is 'nowhere'; allowed: one of .*, or a folder with a"),
-    "02c": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
-}
-
-
-def test_the_evidence_on_rules_runs_on_it(suite, tmp_path):
-    expected = {"02a-identities.csv", "02a-harm.csv", "02a-toolkits.csv", "02a-costs.csv"}
-    expected |= {"forms-of-AdaMerging.json", "conventions-of-toolkits.json"}
     cache = {"HF_DATASETS_CACHE": suite / "cache"}
-    settings = RULES | {"suite": str(suite)}
-    pages.writes(book.page(book.ROOT, "02a"), tmp_path, settings, cache, expected)
+    pages.writes(PAGES[page], tmp_path, parameters | own, cache, written)
 
 
-def test_the_evidence_on_cost_runs_on_it(suite, tmp_path):
-    expected = {"02h-passes.csv", "02h-work.csv", "02h-card.csv"}
+def test_the_lesson_runs_on_it(suite, tmp_path):
+    settings = {"suite": str(suite), "samples": 1, "test_samples": 20, "draws": 2}
+    settings |= {"keep": 0.4, "spread": 0.4}  # the example on the page, with one panel
     cache = {"HF_DATASETS_CACHE": suite / "cache"}
-    pages.writes(book.page(book.ROOT, "02h"), tmp_path, {"suite": str(suite)}, cache, expected)
-
-
-def test_the_evidence_on_printed_tables_writes_them(tmp_path):
-    expected = {"02c-leads.csv", "02c-spreads.csv", "02c-baselines.csv"}
-    pages.writes(book.page(book.ROOT, "02c"), tmp_path, {}, {}, expected)
+    executed = pages.run(PAGES["02"], tmp_path / "out.ipynb", settings, cache)
+    assert not pages.errors(executed)
 
 
 @pytest.mark.parametrize("page", BAD)
 def test_bad_settings_stop_a_page_before_any_work(page):
     bad, message = BAD[page]
-    pages.refuses(book.page(book.ROOT, page), bad, message, 3)
-
-
-def test_the_chapter_runs_to_its_end(executed):
-    notebook, _ = executed
-    assert not pages.errors(notebook)
-
-
-def test_it_writes_its_tables_and_its_archive(executed):
-    _, results = executed
-    written = {path.name for path in results.iterdir()}
-    assert {"02-table1.csv", "02-pairs.csv", "02-verdicts.csv", "02-mties.json"} <= written
-    assert not [name for name in written if name.endswith(".part")]
-
-
-@pytest.mark.parametrize(
-    ("bad", "message"),
-    [
-        ({"keep": 0.3, "spread": 0.5}, "spread is 0.5; allowed: from 0 to keep, here 0.3"),
-        ({"variant": "printed"}, "variant is 'printed'; allowed: one of paper, released"),
-        (
-            {"layers": "*.attn.*"},
-            r"no site matches '\*.attn.\*'; there are transformer.resblocks.0.mlp.c_fc",
-        ),
-    ],
-)
-def test_bad_settings_stop_it_before_any_work(bad, message):
-    pages.refuses(NOTEBOOK, bad, message, 5)
+    pages.refuses(PAGES[page], bad, message, 5 if page == "02" else 3)

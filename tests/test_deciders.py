@@ -1,6 +1,6 @@
 """Every function that decides a claim, on the made-up tables of its chapter: all verdicts can come.
 
-`tests/chN/test_claims.py` has, under these names: `CASES`, for each claim tables for each verdict
+`tests/chN/test_claims*.py` have, under these names: `CASES`, for each claim tables for each verdict
 that its function can reach (of an observation, tables for which it is so, `holds`, and is not,
 `fails`); `NEAR`, boundaries and what is no number; `SAID`, what the values of some cases must be,
 by their path; `ORDERED`, claims whose tables come in an order that means something.
@@ -19,8 +19,8 @@ from mergebook import ledger
 from mergebook.claims import CORRECTED, FAILS, HOLDS, OBSERVATION, UNDECIDED, claims, decider
 
 CHAPTERS = [
-    import_module(f"{path.parent.name}.test_claims")
-    for path in sorted(Path(__file__).parent.glob("ch*/test_claims.py"))
+    import_module(f"{path.parent.name}.{path.stem}")
+    for path in sorted(Path(__file__).parent.glob("ch*/test_claims*.py"))
 ]
 CASES = {i: by for chapter in CHAPTERS for i, by in chapter.CASES.items()}
 NEAR = [case for chapter in CHAPTERS for case in chapter.NEAR]

@@ -314,6 +314,15 @@ def test_stored_rows_are_taken_without_computing(stored):
     assert calls == [Key("mini", 0.9)] and part.rate.tolist() == [0.4, 0.9, 0.1]
 
 
+def test_all_stored_rows_are_a_table_without_naming_their_keys(stored):
+    store, (table, _) = Store(stored, recheck=1.0), table_and_calls(Store(stored))
+    found = store.everything(RATES)
+    assert list(found.columns) == list(table.columns) and store.rechecked == 0
+    assert sorted(map(repr, found.to_dict("records"))) == sorted(
+        map(repr, table.to_dict("records"))
+    )
+
+
 def test_full_mode_ignores_the_file(stored):
     store = Store(stored, "full", recheck=1.0)
     _, calls = table_and_calls(store)

@@ -66,7 +66,9 @@ def brute_ties(base, experts, keep, scale, scope):
     }
 
 
-def brute_m_ties(base, experts, rates, keep, scale=1.0, increment="disjoint", biases=False):
+def brute_m_ties(
+    base, experts, rates, keep, scale=1.0, increment="disjoint", biases=False, elsewhere="disjoint"
+):
     """M-TIES entry by entry.
 
     A group of cells (tensor, place) is trimmed together, each with its own number to keep.
@@ -77,26 +79,27 @@ def brute_m_ties(base, experts, rates, keep, scale=1.0, increment="disjoint", bi
         for row, share in enumerate(rate.tolist()):
             cells = [(key, row * width + place) for place in range(width)]
             cells += [(bias, row)] if biases and bias in base else []
-            groups.append((cells, round(share * len(cells))))
-    taken = {key for cells, _ in groups for key, _ in cells}
+            groups.append((cells, round(share * len(cells)), increment))
+    taken = {key for cells, *_ in groups for key, _ in cells}
     for key, value in base.items():
         if value.is_floating_point() and key not in taken:
             groups.append(
                 (
                     [(key, place) for place in range(value.numel())],
                     max(1, round(keep * value.numel())),
+                    elsewhere,
                 )
             )
     out = {key: value.flatten().tolist() for key, value in base.items()}
     flat = [{key: value.flatten().tolist() for key, value in expert.items()} for expert in experts]
     start = {key: list(values) for key, values in out.items()}
-    for cells, kept in groups:
+    for cells, kept, how in groups:
         taus = [
             trimmed([expert[key][place] - start[key][place] for key, place in cells], kept)
             for expert in flat
         ]
         for (key, place), column in zip(cells, zip(*taus)):
-            out[key][place] += scale * INCREMENTS[increment](column)
+            out[key][place] += scale * INCREMENTS[how](column)
     return {
         key: torch.tensor(values, dtype=base[key].dtype).view_as(base[key])
         for key, values in out.items()
@@ -404,12 +407,12 @@ def constant(rate):
     st.integers(0, 10_000),
     st.integers(1, 4),
     st.floats(0.05, 1),
-    st.sampled_from(list(INCREMENTS)),
+    st.tuples(*[st.sampled_from(list(INCREMENTS))] * 2),
     st.booleans(),
     st.sets(st.sampled_from(WEIGHTS)),
     st.data(),
 )
-def test_m_ties_agrees_with_plain_python(seed, count, keep, increment, biases, names, data):
+def test_m_ties_agrees_with_plain_python(seed, count, keep, increments, biases, names, data):
     base, experts = crowd(seed, count)
     rates = {
         name: torch.tensor(
@@ -417,8 +420,9 @@ def test_m_ties_agrees_with_plain_python(seed, count, keep, increment, biases, n
         )
         for name in names
     }
-    found = merge.m_ties(base, experts, rates, keep, 0.7, increment, biases)
-    close(found, brute_m_ties(base, experts, rates, keep, 0.7, increment, biases))
+    first, elsewhere = increments
+    found = merge.m_ties(base, experts, rates, keep, 0.7, first, biases, elsewhere=elsewhere)
+    close(found, brute_m_ties(base, experts, rates, keep, 0.7, first, biases, elsewhere))
     assert list(found) == list(base) and found["steps"] is base["steps"]
 
 
@@ -483,6 +487,17 @@ def test_identical_experts_are_returned(increment, biases):
     base, (expert,) = crowd(11, 1)
     found = merge.m_ties(base, [expert] * 3, constant(1.0), 1.0, increment=increment, biases=biases)
     close(found, expert | {"steps": base["steps"]})
+
+
+def test_line_22_takes_merging_weights_with_the_sum_one():
+    """Two thirds and a third, after an election of the weighted changes, on numbers by hand."""
+    base = {"l.weight": torch.zeros(1, 3)}
+    experts = [{"l.weight": torch.tensor([[3.0, 3.0, 6.0]])}]
+    experts.append({"l.weight": torch.tensor([[6.0, -9.0, -9.0]])})
+    rates = {"l.weight": torch.ones(1)}
+    for weights in ([2.0, 1.0], [4.0, 2.0]):
+        found = merge.m_ties(base, experts, rates, 1.0, increment="weighted", weights=weights)
+        assert found["l.weight"].tolist() == [[4.0, -3.0, 4.0]]
 
 
 def test_increments_differ_by_the_share_of_the_experts_that_agree():

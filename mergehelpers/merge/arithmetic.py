@@ -1,6 +1,6 @@
 """Arithmetic on a stack, the task vectors of all experts along the first axis."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -29,14 +29,6 @@ def _masked(stack, mask):
     if (counts := _counts.get()) is not None:
         counts.append(int(kept.detach().sign().abs_().sum()))
     return kept
-
-
-def increments(name: str) -> Callable[..., Tensor]:
-    """How a trimmed stack, with its weights, becomes one increment: `disjoint` or `weighted`."""
-    return {
-        "disjoint": disjoint_mean,
-        "weighted": lambda stack, weights=None: elect(stack).mean(0),
-    }[name]
 
 
 def count_kept(keep: float, size: int) -> int:
@@ -148,3 +140,15 @@ def disjoint_mean(stack: Tensor, weights: Tensor | None = None) -> Tensor:
         return sign * along.sum(0) / along.sign().sum(0).clamp(min=1)
     total = (along.sign() * weights).sum(0)
     return sign * along.sum(0) / total.where(total > 0, 1.0)
+
+
+def weighted_sum(stack: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The sum over models of the elected entries times α = weights / their sum, or 1/q.
+
+    So an entry that few models share stays small. `weights` are as in `disjoint_mean`.
+    """
+    return elect(stack).sum(0) / (len(stack) if weights is None else weights.sum())
+
+
+# How a trimmed stack, with its weights, becomes one increment.
+INCREMENTS = {"disjoint": disjoint_mean, "weighted": weighted_sum}

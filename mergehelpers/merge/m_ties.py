@@ -6,12 +6,14 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from mergehelpers.merge.arithmetic import disjoint_mean, dropped, increments, trimmed
+from mergehelpers.merge.arithmetic import INCREMENTS, disjoint_mean, dropped, trimmed
 from mergehelpers.merge.dare import draws
 from mergehelpers.merge.registry import Keep, Models, Pairs, Rates, Scale, Seed, Weights, Yes, rule
 from mergehelpers.merge.stacks import Stacks, by_tensor
 from mergehelpers.merge.ties import selection
 from mergehelpers.parameters import Choice
+
+Increment = Annotated[str, Choice(tuple(INCREMENTS)), "disjoint"]
 
 
 @rule(memory=selection)
@@ -21,25 +23,32 @@ def m_ties(
     rates: Rates,
     keep: Keep,
     scale: Scale = 1.0,
-    increment: Annotated[str, Choice(("disjoint", "weighted")), "disjoint"] = "disjoint",
+    increment: Increment = "disjoint",
     biases: Yes = False,
     weights: Weights = None,
+    elsewhere: Increment = "disjoint",
 ) -> Pairs:
     """M-TIES (Wang et al. 2026, Algorithm 1), given its keep rates.
 
     This is TIES tensor by tensor, some of them row by row. `rates[name]` (rows,) holds the keep
     rate of each row of the weight `name`; with `biases` the entry of the layer's bias belongs to
     its row. Other tensors keep the fraction `keep`. `increment` is `disjoint`, the mean of what
-    agrees, or `weighted`, line 22 of the algorithm with weights 1/q. Without rates it is TIES per
-    tensor, and `weights` are used as there.
+    agrees, or `weighted`, line 22 of the algorithm, where all models divide; `elsewhere` is the
+    same for tensors without rates. Without rates it is TIES per tensor, and `weights` are used as
+    there.
     """
-    merged = increments(increment)
 
-    def at(stack, rate):
-        return (merged(slab, stack.weights) for slab in trimmed(stack, rate))
+    def made(how, stack, rate):
+        return (INCREMENTS[how](slab, stack.weights) for slab in trimmed(stack, rate))
 
-    stacks = Stacks(base, experts, weights)
-    return by_tensor(stacks, lambda stack: at(stack, keep), scale, rates, at, biases)
+    return by_tensor(
+        Stacks(base, experts, weights),
+        lambda stack: made(elsewhere, stack, keep),
+        scale,
+        rates,
+        lambda stack, rate: made(increment, stack, rate),
+        biases,
+    )
 
 
 @rule(memory=draws, ordered=True)

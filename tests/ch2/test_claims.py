@@ -188,6 +188,10 @@ CASES = {
         FAILS: table1({(L14, "Ensembling"): dict.fromkeys(printed.TASKS, 99.9)}),
         UNDECIDED: table1({(L14, "Ensembling"): {"Avg": 86.5}}),
     },
+    "mloss-table1-gap-to-ensembling": {
+        HOLDS: table1(),
+        FAILS: table1({(L14, "M-TIES"): {"Avg": 85.29}}),
+    },
     "mloss-table1-marks": {
         HOLDS: (*table1(), type_faces()),
         FAILS: (*table1(), type_faces(MNIST="M-TIES")[:3]),
@@ -272,6 +276,12 @@ NEAR = [
         table1({(L14, "TIES"): {"Cars": 99.0, "MNIST": 99.9, "DTD": 99.0}}),
     ),
     (
+        "mloss-table1-gap-to-ensembling",
+        "as far above",
+        FAILS,
+        table1({(B32, "M-TIES"): {"Avg": 83.89}}),
+    ),
+    (
         "mloss-table1-beats-ensembling-on-some",
         "as good is not above",
         FAILS,
@@ -321,6 +331,7 @@ SAID = {
         "backbones.0": {"won": 4, "tasks": "RESISC45, DTD, EuroSAT, GTSRB"},
         "backbones.1.won": 7,
     },
+    ("mloss-table1-gap-to-ensembling", HOLDS): {"backbones.0.gap": 5.33, "backbones.1.gap": 0.28},
     ("mloss-table1-beats-ensembling-on-some", HOLDS): {
         "backbones.0": {"gap": 5.33, "mties": 2, "ties": 2, "dare": 2},
         "backbones.1": {"gap": 0.28, "mties": 5, "ties": 4, "dare": 5},

@@ -1,5 +1,14 @@
 """What decides the claims of Chapter 2: pure functions, tables in, an `Outcome` out."""
 
-from mergebook.ch2.claims import costs, printed, rules
+from mergebook.ch2.claims import (
+    conflicts,
+    controls,
+    costs,
+    printed,
+    readings,
+    rules,
+    samples,
+    search,
+)
 
-__all__ = ["costs", "printed", "rules"]
+__all__ = ["conflicts", "controls", "costs", "printed", "readings", "rules", "samples", "search"]

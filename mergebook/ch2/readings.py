@@ -1,0 +1,140 @@
+"""Algorithm 1 as the paper writes it and as its code runs it: rates, invariants, answers."""
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+
+from mergebook import ledger
+from mergebook.ch2.models import Merge, by_name, experiment, minus, rates, sample, scored
+from mergebook.ch2.rules import apart, plain_ties
+from mergebook.page import OpenSuite
+from mergehelpers import evaluate, merge, mties
+
+Table = pd.DataFrame
+READINGS = experiment("readings of M-TIES")
+# What the page compares: a name, its method and its order of nodes.
+LADDER = {
+    "TIES": ("TIES", ""),
+    "TIES by tensor": ("TIES by tensor", ""),
+    "rows, all keep k": ("rows", "constant"),
+    "rows, all keep k - e/2": ("rows", "even"),
+    "M-TIES, released": ("rows", "released"),
+    "released, layers read the merged network": ("rows", "merged so far"),
+    "released, models read their own input": ("rows", "own input"),
+    "released, shared input, mean of the gap": ("rows", "shared input"),
+    "M-TIES, paper": ("line 22", "merged so far"),
+    "paper, line 22 for all tensors": ("line 22 everywhere", "merged so far"),
+    "M-DARE": ("M-DARE", "released"),
+    "DARE, all keep k - e/2": ("M-DARE", "even"),
+    "base": ("base", ""),
+}
+
+
+def ladder(r: OpenSuite, **settings) -> list[Merge]:
+    """The keys of all models of `LADDER`; `settings` are fields of `Merge`."""
+    return [Merge(r.mark, *names, **settings) for names in LADDER.values()]
+
+
+def ladder_table(answers: Table, seed: int = 0) -> Table:
+    """Accuracy of each model of `LADDER`, and M-TIES as released minus it, for each suite."""
+    out = {}
+    for suite, part in answers.groupby("suite", sort=False):
+        of = by_name(part, "method", "order")
+        mine = of[LADDER["M-TIES, released"]]
+        for name, names in LADDER.items():
+            out[name, suite] = f"{evaluate.percent([of[names]]):.1f}"
+            out[name, f"{suite}: released minus it"] = f"{minus(mine, of[names], seed):+.1f}"
+    return pd.Series(out).unstack()[[*dict.fromkeys(c for _, c in out)]].loc[list(LADDER)]
+
+
+# -------------------------------------------------------------------------------- losses to rates
+
+
+def losses_and_rates(r: OpenSuite, keep: float, spread: float, samples: int) -> Table:
+    """M-Loss and keep rate of every node of a suite, and of a layer with equal losses by hand."""
+    rows, losses = [], scored(r, "released", samples, 0)
+    given = rates(r, Merge(r.mark, "rows", "released", keep, spread, samples=samples))
+    layers = {site: (losses[site], given[r.backbone.weight_name(site)]) for site in losses}
+    equal = torch.tensor([3.0, 1.0, 1.0, 2.0])
+    layers["by hand"] = equal, mties.keep_rates(equal, keep, spread)
+    for site, (loss, rate) in layers.items():
+        rows += [(site, x, y, keep, spread) for x, y in zip(loss.tolist(), rate.tolist())]
+    return pd.DataFrame(rows, columns=["layer", "loss", "rate", "keep", "spread"])
+
+
+# --------------------------------------------------------------------------- what must be the case
+
+
+def invariants(r: OpenSuite, keep: float, spread: float, scale: float, samples: int) -> Table:
+    """What is true of any correct M-TIES, in each reading, and by how much it is missed."""
+    experts, inputs = list(r.experts.values()), sample(r, samples, 0)
+
+    def made(models, k, e, times, reading):
+        return mties.m_ties(r.backbone, r.base, models, inputs, k, e, times, reading)
+
+    rows = []
+    for reading in mties.VARIANTS:
+        flat = made(experts, keep, 0.0, scale, reading)[1]
+        off = max((rate - keep).abs().max().item() for rate in flat.values())
+        rows.append((reading, "e = 0 keeps k in every row", off))
+        same = made(experts[:1] * 3, 1.0, 0.0, 1.0, reading)[0]
+        rows.append((reading, "equal experts, k = 1", apart(same, experts[0])))
+        ways = [made(m, keep, spread, scale, reading)[0] for m in (experts, experts[::-1])]
+        rows.append((reading, "the order of models", apart(*ways)))
+    return pd.DataFrame(rows, columns=["reading", "invariant", "error"])
+
+
+# ------------------------------------------------------------------------------------ the increment
+
+
+def increments(seed: int, models: int = 3, width: int = 40) -> Table:
+    """Both increments of random changes, against TIES in plain Python: largest differences."""
+    g = torch.Generator().manual_seed(seed)
+    small = torch.randn(models, width, generator=g, dtype=torch.float64)
+    zero = {"w": torch.zeros(1, width, dtype=torch.float64)}
+    experts = [{"w": row[None]} for row in small]
+    by_hand = torch.tensor(plain_ties(small.tolist(), 0.5), dtype=torch.float64)
+    found = {
+        how: merge.m_ties(zero, experts, {}, 0.5, 1.0, elsewhere=how)["w"][0]
+        for how in ("disjoint", "weighted")
+    }
+    errors = [(how, (made - by_hand).abs().max().item()) for how, made in found.items()]
+    return pd.DataFrame(errors, columns=["increment", "error"])
+
+
+# ---------------------------------------------------------------------------- whose input is read
+
+
+def agreement(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
+    """Mean over layers of the rank correlation of two scores of their nodes."""
+    return float(np.mean([stats.spearmanr(a[n].cpu(), b[n].cpu()).statistic for n in a]))
+
+
+def ranks_alike(r: OpenSuite, keep: float, spread: float, samples: int, draws: int = 3) -> Table:
+    """Rank correlations of nodes by whose input the layers read, and of samples of one reading."""
+
+    def ranked(order, draw=0):
+        key = Merge(r.mark, "rows", order, keep, spread, samples=samples, draw=draw)
+        return rates(r, key)
+
+    shared = ranked("shared input")
+    others = {order: ranked(order) for order in ("merged so far", "own input")}
+    rows = [(name, agreement(found, shared)) for name, found in others.items()]
+    for draw in range(1, draws + 1):
+        rows.append(("another sample", agreement(ranked("shared input", draw), shared)))
+    return pd.DataFrame(rows, columns=["ranked", "correlation"]).assign(suite=r.name)
+
+
+# ------------------------------------------------------------------------ by reading the code
+
+
+def points() -> Table:
+    """What the released m_ties.py does, point by point, and how it stands to the text."""
+    found = [
+        (fact["id"], fact["relation"], fact["code"])
+        for fact in ledger.released()
+        if any("mloss-code-matches-paper" in place["claims"] for place in fact["book"])
+    ]
+    return pd.DataFrame(found, columns=["point", "relation", "code"])

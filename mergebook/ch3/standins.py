@@ -1,0 +1,256 @@
+"""Do statistics of weights stand in for the curvature of the loss? On a suite's own experts.
+
+The trace of a layer's block of the Fisher matrix, with y from the model, is the mean of the squared
+gradient of u'z, where z are the class scores and u = sqrt(p) v - p (sqrt(p)'v) for random signs v.
+Signs of the inputs of a batch are independent, so one backward pass serves the batch.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats as statistics
+from torch import Tensor
+
+from mergebook.ch3.definitions import floats, generator_of
+from mergebook.intervals import of_mean
+from mergebook.page import OpenSuite
+from mergehelpers import states, stats
+from mergehelpers.states import State
+
+Table = pd.DataFrame
+NAMES = ("mean", "variance", "magnitude", "singular 1", "singular 2", "singular 3")
+CONTROLS = ("size", "depth")  # of a layer: known without a look at its weights
+LARGEST = 200_000  # entries of a layer whose Fisher directions are found
+
+
+# ----------------------------------------------------------------------- second moments, Eqs. 27-31
+
+
+def second_moments(r: OpenSuite) -> Table:
+    """Relative error of mean square = variance + squared mean, in every layer of every model."""
+    rows = []
+    for model, state in {"base": r.base, **r.experts}.items():
+        for name, w in floats(state).items():
+            square = w.square().mean()
+            error = (square - w.var(correction=0) - w.mean() ** 2).abs()
+            rows.append((r.name, model, name, float(error / square.clamp(min=1e-300))))
+    return pd.DataFrame(rows, columns=["suite", "model", "layer", "error"])
+
+
+def with_shuffled(state: State, names: list[str], g: torch.Generator) -> State:
+    """A model with the entries of some of its tensors in random order."""
+    mixed = {}
+    for n in names:
+        order = torch.randperm(state[n].numel(), generator=g).to(state[n].device)
+        mixed[n] = state[n].flatten()[order].view_as(state[n])
+    return state | mixed
+
+
+def shuffles(r: OpenSuite, seed: int, limit: int) -> Table:
+    """The first expert with the matrices of one depth shuffled, then all: what it changes.
+
+    `moments`: the largest relative change of mean, variance or norm; `top`: the median factor on
+    the largest singular value; `percent`: accuracy on `limit` inputs of its task.
+    """
+    task, expert = next(iter(r.experts.items()))
+    deep, g = states.depths(expert), generator_of(seed)
+    matrices = [n for n, w in expert.items() if w.is_floating_point() and w.ndim >= 2 and w.any()]
+    groups = {"none": []}
+    for d in sorted({deep[n] for n in matrices}):
+        groups[f"depth {d:.2f}"] = [n for n in matrices if deep[n] == d]
+    groups["all"] = matrices
+    rows = []
+    for name, names in groups.items():
+        state, changes, tops = with_shuffled(expert, names, g), [0.0], [1.0] if not names else []
+        for n in names:
+            new, old = (stats.of_layer(s[n], 1) for s in (state, expert))
+            changes.append(float((new[:3] / old[:3] - 1).abs().max()))
+            tops.append(float(new[3] / old[3]))
+        right = r.answers(state, tasks=[task], limit=limit)[task].double().mean()
+        row = (name, len(names), max(changes), float(np.median(tops)), 100 * float(right))
+        rows.append((r.name, *row))
+    return pd.DataFrame(
+        rows, columns=["suite", "shuffled", "matrices", "moments", "top", "percent"]
+    )
+
+
+# ------------------------------------------------------------------------------------- curvature
+
+
+def signed(p: Tensor, v: Tensor) -> Tensor:
+    """Weights of the class scores (inputs, classes), with second moment diag(p) - pp'."""
+    return p.sqrt() * v - p * (p.sqrt() * v).sum(1, keepdim=True)
+
+
+def fisher_gradients(
+    r: OpenSuite,
+    state: State,
+    task: str,
+    inputs,
+    g: torch.Generator,
+    batch: int = 8,
+    draws: int = 1,
+) -> list[dict[str, Tensor]]:
+    """For each batch of inputs a gradient whose second moment is their Fisher matrix, by layer.
+
+    Or several, with `draws` draws of the signs.
+    """
+    moving = {
+        n: w.detach().clone().requires_grad_() for n, w in state.items() if w.is_floating_point()
+    }
+    made, out = state | moving, []
+    for i in range(0, len(inputs), batch):
+        embedded = r.backbone.encode(made, r.backbone.prepare(inputs[i : i + batch]))
+        z = r.suite.logits(task, embedded, made)
+        p = z.detach().softmax(1)
+        for draw in range(draws):
+            v = (2.0 * torch.randint(2, p.shape, generator=g) - 1).to(p)
+            total = (z * signed(p, v)).sum() / len(z) ** 0.5
+            again = draw + 1 < draws
+            found = torch.autograd.grad(
+                total, list(moving.values()), retain_graph=again, allow_unused=True
+            )
+            out.append({n: x for n, x in zip(moving, found) if x is not None})
+    return out
+
+
+def halves(r: OpenSuite, task: str, most: int = 64) -> list:
+    """Two halves of up to `2 * most` unlabelled inputs of a task."""
+    every = r.suite.task(task).inputs["unlabelled"]
+    size = min(most, len(every) // 2)
+    return [every[:size], every[size : 2 * size]]
+
+
+def layer_traces(gradients: list[dict[str, Tensor]], names: list[str]) -> list[float]:
+    """The mean over batches of the squared gradient of each layer."""
+    return [
+        float(np.mean([float(x[n].double().square().sum()) if n in x else 0.0 for x in gradients]))
+        for n in names
+    ]
+
+
+def traces(r: OpenSuite, seed: int, inputs: int = 64, draws: int = 4) -> Table:
+    """Each expert's statistics and Fisher traces, a row for every expert and layer.
+
+    `first` and `second`: traces on two halves of its own task's inputs; `at base`: the base's on
+    the first; `elsewhere`: the expert's on the first half of the next task's.
+    """
+    g, names, parts = generator_of(seed), list(floats(r.base)), []
+    deep, tasks = states.depths(r.base), list(r.experts)
+    for i, (task, expert) in enumerate(r.experts.items()):
+        one, two = halves(r, task, inputs)
+        other = tasks[(i + 1) % len(tasks)]
+        away = halves(r, other, inputs)[0]
+        runs = {
+            "first": (expert, task, one),
+            "second": (expert, task, two),
+            "at base": (r.base, task, one),
+            "elsewhere": (expert, other, away),
+        }
+        found = {n: fisher_gradients(r, *run, g, draws=draws) for n, run in runs.items()}
+        part = {n: layer_traces(gradients, names) for n, gradients in found.items()}
+        part |= dict(zip(NAMES, stats.layer_wise(floats(expert), 3).T.tolist()))
+        part |= {
+            "layer": names,
+            "matrix": [r.base[n].ndim >= 2 for n in names],
+            "size": [r.base[n].numel() for n in names],
+            "depth": [deep[n] for n in names],
+        }
+        parts.append(pd.DataFrame(part).assign(suite=r.name, expert=task))
+    return pd.concat(parts, ignore_index=True)
+
+
+def wide(table: Table, column: str) -> np.ndarray:
+    """A column of `traces` as (experts, layers)."""
+    return table.pivot(index="expert", columns="layer", values=column).to_numpy()
+
+
+def standard_ranks(x: np.ndarray) -> np.ndarray:
+    """Ranks over the first axis with mean 0 and spread 1; zeros where nothing varies."""
+    ranks = statistics.rankdata(x, axis=0)
+    spread = ranks.std(0)
+    return (ranks - ranks.mean(0)) / np.where(spread > 0, spread, 1)
+
+
+def across_tasks(table: Table) -> Table:
+    """At a fixed layer: rank correlation over experts of each statistic with the Fisher trace.
+
+    The mean over layers where the statistic varies, with its interval: experts are left out in
+    turn (jackknife). `at`: the trace of the experts, or of the base. `halves` in the place of a
+    statistic is the trace on other inputs: the ceiling.
+    """
+    matrix, rows = wide(table, "matrix")[0].astype(bool), []
+    at = {"expert": wide(table, "first") + wide(table, "second"), "base": wide(table, "at base")}
+    pairs = [(name, place, wide(table, name), y) for place, y in at.items() for name in NAMES]
+    pairs.append(("halves", "expert", wide(table, "first"), wide(table, "second")))
+    for name, place, x, y in pairs:
+        kept = np.ptp(x, axis=0) > 0
+        if name.startswith("singular"):
+            kept &= matrix
+
+        def correlation(chosen, x=x[:, kept], y=y[:, kept]):
+            return float((standard_ranks(x[chosen]) * standard_ranks(y[chosen])).mean())
+
+        count = len(x)
+        whole = correlation(np.arange(count))
+        left = [correlation(np.delete(np.arange(count), k)) for k in range(count)]
+        interval = of_mean([count * whole - (count - 1) * value for value in left])
+        interval = np.clip(interval, -1, 1)
+        rows.append((table.suite.iloc[0], name, place, *interval, int(kept.sum())))
+    columns = ["suite", "statistic", "at", "value", "low", "high", "layers"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def across_layers(table: Table, seed: int, resamples: int = 1000) -> Table:
+    """Within an expert: rank correlation over its matrices with the Fisher trace, mean of experts.
+
+    `low` and `high`: 95 % by resampling matrices, the same for all experts. `behind`: how far the
+    size of the correlation is behind that of the better of `CONTROLS`, with its interval.
+    """
+    rng = np.random.default_rng(seed)
+    some = table[table.matrix].assign(trace=table["first"] + table["second"])
+    columns = {name: wide(some, name).T for name in (*NAMES, *CONTROLS)}
+    fisher = wide(some, "trace").T
+
+    def correlations(rows):
+        y = standard_ranks(fisher[rows])
+        return {n: float((standard_ranks(x[rows]) * y).mean()) for n, x in columns.items()}
+
+    found = correlations(np.arange(len(fisher)))
+    drawn = [correlations(rng.integers(len(fisher), size=len(fisher))) for _ in range(resamples)]
+    drawn = pd.DataFrame(drawn)
+    best = max(abs(found[n]) for n in CONTROLS)
+    controls = drawn[list(CONTROLS)].abs().max(axis=1)
+    rows = []
+    for name, value in found.items():
+        low, high = drawn[name].quantile([0.025, 0.975])
+        gap = (drawn[name].abs() - controls).quantile([0.025, 0.975])
+        rows.append((some.suite.iloc[0], name, value, low, high, abs(value) - best, *gap))
+    columns = ["value", "low", "high", "behind", "behind, low", "behind, high"]
+    return pd.DataFrame(rows, columns=["suite", "statistic", *columns])
+
+
+def leading(gradients: Tensor, top: int = 3) -> Tensor:
+    """The leading eigenvectors (top, entries) of the second moment of gradients (batches, ...)."""
+    values, vectors = torch.linalg.eigh(gradients @ gradients.T)
+    return (vectors[:, -top:] / values[-top:].sqrt()).T @ gradients
+
+
+def directions(r: OpenSuite, seed: int, inputs: int = 64) -> Table:
+    """For matrices of the first expert: what share of three directions lies in the first three
+    Fisher directions. Directions: singular ones, random ones (in the mean), and the Fisher
+    directions of the other half of the inputs."""
+    g, (task, expert) = generator_of(seed), next(iter(r.experts.items()))
+    layers = {n: w for n, w in floats(expert).items() if w.ndim >= 2 and w.numel() <= LARGEST}
+    kept = [fisher_gradients(r, expert, task, x, g, 4) for x in halves(r, task, inputs)]
+    rows = []
+    for name, w in layers.items():
+        flat = [[x[name].flatten().cpu().double() for x in half if name in x] for half in kept]
+        if min(map(len, flat)) < 3 or min(stats.as_matrix(w).shape) < 3:
+            continue
+        u, _, vh = torch.linalg.svd(stats.as_matrix(w), full_matrices=False)
+        singular = torch.stack([torch.outer(u[:, i], vh[i]).flatten() for i in range(3)])
+        one, two = (leading(torch.stack(x)) for x in flat)
+        of_singular, of_two = ((x @ one.T).square().sum().item() / 3 for x in (singular, two))
+        rows.append((r.name, name, of_singular, 3 / w.numel(), of_two))
+    return pd.DataFrame(rows, columns=["suite", "layer", "singular", "random", "other inputs"])
