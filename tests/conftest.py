@@ -29,3 +29,16 @@ def digits():
     from mergebook import lab
 
     return lab.load_digits(seed=0)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """The tiny suite of two image tasks, opened."""
+    import tiny
+
+    from mergebook.page import OpenSuite
+    from mergehelpers import suites
+
+    folder = tmp_path_factory.mktemp("pictures")
+    tiny.vit_suite(folder)
+    return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))

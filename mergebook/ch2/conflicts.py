@@ -1,7 +1,7 @@
 """Does M-Loss mark the nodes that conflict, and does it bring the merge closer to the ensemble?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +16,7 @@ from mergebook.ch2.models import IMPRINT, Merge, imprint, model_of, scored
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import Interval
 from mergebook.page import OpenSuite, opened
-from mergehelpers import mties
+from mergehelpers import mties, states
 from mergehelpers.states import State
 
 Table = pd.DataFrame
@@ -184,6 +184,18 @@ def aligned_keys(r: OpenSuite, keep: float, spread: float, draws: int, **other) 
     return out
 
 
+def as_long(r: OpenSuite, keep: float, spread: float, **other) -> dict[str, Merge]:
+    """TIES with its change scaled to the length of each reading of M-TIES, `{reading: key}`."""
+
+    def length(key):
+        return states.norm(states.task_vector(r.base, model_of(r, key)))
+
+    ties = Merge(r.mark, *RIVALS["TIES"], keep, **other)
+    whole = length(ties)
+    mine = {name: Merge(r.mark, *names, keep, spread, **other) for name, names in MINE.items()}
+    return {n: replace(ties, scale=round(length(key) / whole, 4)) for n, key in mine.items()}
+
+
 @lru_cache(maxsize=2)
 def ensemble(r: OpenSuite, inputs: int) -> dict[str, tuple[Tensor, Tensor]]:
     """The experts' mean features and mean logits on test inputs of every task."""
@@ -229,7 +241,11 @@ ALIGNED = Experiment(
 
 
 def distances(rows: Table) -> Table:
-    """Mean distance to the ensemble: a row of each model, random orders together, by suite."""
+    """Mean distance to the ensemble: a row of each model, random orders together, by suite.
+
+    TIES at other scales is left out.
+    """
+    rows = rows[rows.scale == 1]
     part = rows.assign(model=(rows.method + ", " + rows.order).str.removesuffix(", "))
     for measure in MEASURES:
         part[measure] = [np.mean(values) for values in rows[measure]]
@@ -237,18 +253,20 @@ def distances(rows: Table) -> Table:
     return wide.unstack().swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False)
 
 
-def closer(rows: Table, seed: int = 0, resamples: int = 2000) -> Table:
+def closer(
+    rows: Table, long: Mapping[str, Mapping[str, Merge]], seed: int = 0, resamples: int = 2000
+) -> Table:
     """How much closer to the ensemble M-TIES is than rivals, in percent of their distance.
 
-    Beside it the control with even rates against TIES. Groups of inputs are resampled within
-    tasks; `random` is the mean of all random orders.
+    `long` has what `as_long` gives for each suite. Beside M-TIES the control with even rates.
+    Groups of inputs are resampled within tasks; `random` is the mean of all random orders.
     """
     out = []
     for suite, part in rows.groupby("suite"):
         rng = np.random.default_rng(seed)
         for measure in MEASURES:
             of = {
-                (k.method, k.order, k.draw): np.array(values)
+                (k.method, k.order, k.draw, k.scale): np.array(values)
                 for k, values in zip(part.itertuples(), part[measure])
             }
             shape = next(iter(of.values())).shape
@@ -257,13 +275,14 @@ def closer(rows: Table, seed: int = 0, resamples: int = 2000) -> Table:
             )
             for reading, (method, order) in MINE.items():
                 chance = [v for k, v in of.items() if k[:2] == (method, "random")]
-                mine, even = of[method, order, 0], of[method, "even", 0]
+                mine, even = of[method, order, 0, 1], of[method, "even", 0, 1]
                 pairs = {
                     "random": (mine, np.mean(chance, axis=0)),
                     "even": (mine, even),
-                    "TIES": (mine, of["TIES", "", 0]),
-                    "TIES by tensor": (mine, of["TIES by tensor", "", 0]),
-                    "TIES from even": (even, of["TIES", "", 0]),
+                    "TIES": (mine, of["TIES", "", 0, 1]),
+                    "TIES as long": (mine, of["TIES", "", 0, long[suite][reading].scale]),
+                    "TIES by tensor": (mine, of["TIES by tensor", "", 0, 1]),
+                    "TIES from even": (even, of["TIES", "", 0, 1]),
                 }
                 for rival, (one, other) in pairs.items():
                     gaps = 100 * (other - one) / other.mean()

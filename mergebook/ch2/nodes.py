@@ -97,7 +97,7 @@ def heat_map(nodes: Table, relative: bool) -> np.ndarray:
 
 
 def layer_ratios(nodes: Table, samples: int) -> Table:
-    """Mean M-Loss of each layer over that of the middle layer, raw and relative; a row a draw."""
+    """Mean M-Loss of each layer over that of the median layer, raw and relative; a row a draw."""
     rows = []
     mine = nodes[nodes.samples == samples]
     for (suite, draw), part in mine.groupby(["suite", "draw"], sort=False):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from mergebook import lab
 from mergebook.ch1.laboratory import COUNTED, EXACT, TASKS, digits, digits6
@@ -12,6 +11,7 @@ from mergebook.ch2.models import Merge, model_of
 from mergebook.ch2.samples import KEEPS, SPREADS
 from mergebook.experiments import Experiment
 from mergebook.page import OpenSuite
+from mergehelpers import evaluate
 from mergehelpers.states import State
 
 Table = pd.DataFrame
@@ -40,11 +40,6 @@ def networks(world: int, width: int, layers: int) -> tuple[State, State]:
     return base, experts[200]
 
 
-def percent_right(right: dict[str, Tensor]) -> float:
-    """Mean accuracy over tasks, in percent."""
-    return 100 * float(np.mean([answers.double().mean().item() for answers in right.values()]))
-
-
 def grid(key: Family) -> list[dict]:
     """Accuracy of M-TIES at scale 1 on validation and test images, at each k and e."""
     base, experts = networks(key.world, key.width, key.layers)
@@ -53,7 +48,7 @@ def grid(key: Family) -> list[dict]:
     for k in KEEPS:
         for e in SPREADS:
             made = model_of(r, Merge("", "rows", "shared input", k, e, samples=key.samples))
-            found = {split: percent_right(r.answers(made, split)) for split in ("val", "test")}
+            found = {s: evaluate.percent([r.answers(made, s)]) for s in ("val", "test")}
             rows.append(digits6({"k": k, "e": e} | found))
     return rows
 

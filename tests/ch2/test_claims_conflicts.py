@@ -41,7 +41,7 @@ def closeness(**other):
     """
     rows = []
     rivals = {"random": "random", "even": "even", "TIES": "TIES", "control": "TIES from even"}
-    rivals |= {"tensor": "TIES by tensor"}
+    rivals |= {"tensor": "TIES by tensor", "long": "TIES as long"}
     for suite, reading, measure, rival in itertools.product("ab", MINE, MEASURES, rivals):
         value = 0.0
         for names in ((rival,), (rival, reading), (rival, suite), (rival, reading, suite)):
@@ -51,7 +51,7 @@ def closeness(**other):
     return pd.DataFrame(rows, columns=names)
 
 
-CLOSE = {"TIES": 5.0, "control": 5.0}
+CLOSE = {"TIES": 5.0, "long": 5.0, "control": 5.0}
 
 CASES = {
     "mloss-indicates-conflicts": {
@@ -61,7 +61,7 @@ CASES = {
         UNDECIDED: (nodes(),),
     },
     "mloss-alignment-with-ensemble": {
-        HOLDS: (closeness(random=2.0, even=2.0, TIES=5.0),),
+        HOLDS: (closeness(random=2.0, even=2.0, TIES=5.0, long=5.0),),
         MENDED: (closeness(random=0.5, even=0.5, **CLOSE),),
         FAILS: (closeness(),),
         UNDECIDED: (closeness(random=2.0),),
@@ -93,19 +93,31 @@ NEAR = [
         "mloss-alignment-with-ensemble",
         "closer than TIES in one suite alone",
         UNDECIDED,
-        (closeness(TIES_paper_a=5.0),),
+        (closeness(TIES_paper_a=5.0, long_paper_a=5.0),),
     ),
     (
         "mloss-alignment-with-ensemble",
         "closer in the paper's reading alone",
         MENDED,
-        (closeness(TIES_paper=5.0, control_paper=5.0),),
+        (closeness(TIES_paper=5.0, long_paper=5.0, control_paper=5.0),),
+    ),
+    (
+        "mloss-alignment-with-ensemble",
+        "no closer than TIES of its length",
+        FAILS,
+        (closeness(TIES=5.0, control=5.0),),
+    ),
+    (
+        "mloss-alignment-with-ensemble",
+        "closer than TIES of its length in one suite alone",
+        UNDECIDED,
+        (closeness(**CLOSE | {"long": 0.0, "long_b": 5.0}),),
     ),
     (
         "mloss-alignment-with-ensemble",
         "even rates are no closer than TIES",
         UNDECIDED,
-        (closeness(TIES=5.0),),
+        (closeness(TIES=5.0, long=5.0),),
     ),
     (
         "mloss-alignment-with-ensemble",

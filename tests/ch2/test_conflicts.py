@@ -3,21 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
 from scipy import stats
 
 from mergebook.ch2 import conflicts, models
 from mergebook.ch2.models import Merge
 from mergebook.page import OpenSuite
-from mergehelpers import merge, mloss, suites
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    tiny.vit_suite(folder)
-    return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))
+from mergehelpers import merge, mloss, states
 
 
 def divergence(one, other):
@@ -160,16 +152,23 @@ def rows(**at):
         draw = int(order == "random" and names[place - 1][1] == "random")
         value = at.get(f"{method}, {order}, {draw}".replace(", , 0", ""), 1.0)
         groups = [[value] * conflicts.GROUPS] * 2
-        table.append(("s", method, order, draw, *([groups] * 3)))
-    return pd.DataFrame(table, columns=["suite", "method", "order", "draw", *conflicts.MEASURES])
+        table.append(("s", method, order, draw, 1.0, *([groups] * 3)))
+    # TIES as long as M-TIES is at a distance of 4.
+    table.append(("s", "TIES", "", 0, 0.5, *([[[4.0] * conflicts.GROUPS] * 2] * 3)))
+    names = ["suite", "method", "order", "draw", "scale", *conflicts.MEASURES]
+    return pd.DataFrame(table, columns=names)
+
+
+LONG = {"s": dict.fromkeys(conflicts.MINE, Merge("s", "TIES", scale=0.5))}
 
 
 def test_how_much_closer_by_hand():
     table = rows(**{"TIES": 2.0, "rows, even, 0": 1.25, "line 22, random, 1": 3.0})
-    found = conflicts.closer(table).set_index(["reading", "measure", "rival"]).sort_index()
+    found = conflicts.closer(table, LONG).set_index(["reading", "measure", "rival"]).sort_index()
     for measure in conflicts.MEASURES:
         released, paper = (found.loc[reading, measure].value for reading in ("released", "paper"))
         assert released["TIES"] == pytest.approx(50) and released["even"] == pytest.approx(20)
+        assert released["TIES as long"] == pytest.approx(75)
         assert released["TIES from even"] == pytest.approx(37.5)
         assert released["random"] == pytest.approx(0) and paper["random"] == pytest.approx(50)
         assert released["TIES by tensor"] == pytest.approx(0)
@@ -188,7 +187,7 @@ def test_groups_are_resampled_within_their_task():
     table.loc[mine, "KL, features"] = pd.Series(
         [[[1.0, 9.0] * 5] * 2] * mine.sum(), index=table.index[mine]
     )
-    found = conflicts.closer(table).set_index(["reading", "measure", "rival"]).loc["released"]
+    found = conflicts.closer(table, LONG).set_index(["reading", "measure", "rival"]).loc["released"]
     calm, wide = found.loc["KL, logits", "even"], found.loc["KL, features", "even"]
     assert calm.value == wide.value == pytest.approx(-400)
     assert calm.high - calm.low == pytest.approx(0) and wide.high - wide.low > 200
@@ -197,6 +196,17 @@ def test_groups_are_resampled_within_their_task():
 def test_keys_of_what_is_compared(pictures):
     keys = conflicts.aligned_keys(pictures, 0.6, 0.4, 2, samples=3, inputs=12)
     assert len(set(keys)) == len(keys) == 4 + 2 * (2 + 2)
-    states = [models.model_of(pictures, key) for key in keys]
-    prints = {tuple(models.imprint(pictures.base, state)) for state in states}
+    made = [models.model_of(pictures, key) for key in keys]
+    prints = {tuple(models.imprint(pictures.base, state)) for state in made}
     assert len(prints) == len(keys)
+
+
+def test_ties_is_as_long_as_each_reading(pictures):
+    found = conflicts.as_long(pictures, 0.6, 0.4, samples=3, inputs=12)
+    for reading, key in found.items():
+        mine = Merge(pictures.mark, *conflicts.MINE[reading], 0.6, 0.4, samples=3, inputs=12)
+        one, other = (
+            states.norm(states.task_vector(pictures.base, models.model_of(pictures, k)))
+            for k in (key, mine)
+        )
+        assert key.method == "TIES" and one == pytest.approx(other, rel=1e-3)

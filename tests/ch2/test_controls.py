@@ -15,14 +15,7 @@ from mergebook import lab, studies
 from mergebook.ch2 import controls, families, models, trimming
 from mergebook.ch2.models import Merge
 from mergebook.page import OpenSuite
-from mergehelpers import evaluate, states, suites
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    tiny.vit_suite(folder)
-    return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))
+from mergehelpers import evaluate, states
 
 
 def packed(right, n=200):

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
 from scipy.stats import rankdata
 
@@ -13,15 +12,7 @@ from mergebook import studies
 from mergebook.ch2 import models, readings
 from mergebook.ch2.models import METHODS, ORDERS, Merge
 from mergebook.ch2.rules import apart
-from mergebook.page import OpenSuite
-from mergehelpers import merge, mloss, mties, states, suites
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    tiny.vit_suite(folder)
-    return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))
+from mergehelpers import merge, mloss, mties, states
 
 
 def key(r, method="rows", order="released", **settings):

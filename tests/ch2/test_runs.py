@@ -3,14 +3,12 @@
 import math
 
 import pytest
-import tiny
 import torch
 from peft.utils import merge_utils as peft
 
 from mergebook import ledger
 from mergebook.ch2 import costs, dropping, printed, rules, toolkits
-from mergebook.page import OpenSuite
-from mergehelpers import merge, states, suites
+from mergehelpers import merge, states
 
 # --------------------------------------------------------------------------------- printed tables
 
@@ -46,13 +44,6 @@ def test_a_baseline_of_another_paper_is_counted_cell_by_cell():
 
 
 # ------------------------------------------------------------------------------------------- rules
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    tiny.vit_suite(folder)
-    return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))
 
 
 def test_two_ways_agree_and_another_factor_does_not(pictures):

@@ -6,22 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
 from torch.nn import functional as F
 
 from mergebook.ch3 import definitions, learning
 from mergebook.claims import CORRECTED, FAILS, HOLDS, decider
 from mergebook.page import OpenSuite
-from mergehelpers import distil, merge, stats, suites
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    tiny.vit_suite(folder)
-    return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))
-
+from mergehelpers import distil, merge, stats
 
 # -------------------------------------------------------------------------------------- statistics
 

@@ -8,15 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import tiny
 import torch
 from scipy import optimize
 from scipy import stats as statistics
 
 from mergebook.ch3 import coefficients, expansion, standins, toys
 from mergebook.claims import CORRECTED, FAILS, HOLDS, decider
-from mergebook.page import OpenSuite
-from mergehelpers import suites
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -33,13 +30,6 @@ def small(monkeypatch, few):
     for module in (expansion, coefficients):
         monkeypatch.setattr(module, "toys", lambda seed: few, raising=False)
         monkeypatch.setattr(module, "far", lambda seed: [t for t in few if t.reach == "far"])
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    tiny.vit_suite(folder)
-    return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))
 
 
 # --------------------------------------------------------------------------------- the laboratory
