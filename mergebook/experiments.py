@@ -140,8 +140,9 @@ def _short(value):
 class Store:
     """Rows of experiments, from files of `folder` or computed by `workers` processes.
 
-    `mode` is `stored`, or `full`: nothing is taken from files. Of each table's stored keys the
-    share `recheck`, and at least one unless it is 0, is computed again; which ones, `seed` decides.
+    `mode` is `stored`, or `full`: nothing is taken from files. Of an experiment's stored keys the
+    share `recheck`, and at least one of an experiment unless it is 0, is computed again; which
+    ones, `seed` decides.
     Computed rows go to journals in the folder `journals` at once, if one is given, and a run that
     was interrupted goes on from there.
     """
@@ -161,6 +162,8 @@ class Store:
         self.workers, self.journals = workers, Path(journals) if journals else None
         self.rows: dict[Experiment, dict[str, list[dict]]] = {}
         self.computed = self.rechecked = 0
+        self.asked: dict[Experiment, set[str]] = {}  # stored keys that tables have asked for
+        self.checked: dict[Experiment, set[str]] = {}  # those of them that were computed again
 
     def table(self, experiment: Experiment, keys: Iterable, **context) -> pd.DataFrame:
         """One tidy table: a row of each key after the other, the key's fields as first columns.
@@ -177,7 +180,7 @@ class Store:
         here = self.rows.setdefault(experiment, {})
         here |= {label: left[label] for label in labels if label in left} | known
         missing = [label for label in labels if label not in here]
-        chosen = self._drawn(known) + missing
+        chosen = self._drawn(experiment, known) + missing
         for label, rows in self._compute(experiment, labels, chosen, context):
             if label in known:
                 self.rechecked += 1
@@ -207,12 +210,22 @@ class Store:
     def _journal(self, experiment):
         return self.journals and self.journals / f"{experiment.file}.jsonl"
 
-    def _drawn(self, labels: Iterable[str]) -> list[str]:
-        """The stored keys to compute again: the first by a hash of seed and key."""
+    def _drawn(self, experiment: Experiment, labels: Iterable[str]) -> list[str]:
+        """The stored keys to compute again: the first by a hash of seed and key.
+
+        What earlier tables of the experiment had computed again counts towards the share.
+        """
+        asked = self.asked.setdefault(experiment, set())
+        checked = self.checked.setdefault(experiment, set())
+        asked |= set(labels)
+        wanted = math.ceil(self.recheck * len(asked)) - len(checked)
         order = sorted(
-            labels, key=lambda label: hashlib.sha256(f"{self.seed} {label}".encode()).digest()
+            set(labels) - checked,
+            key=lambda label: hashlib.sha256(f"{self.seed} {label}".encode()).digest(),
         )
-        return order[: math.ceil(self.recheck * len(order))]
+        drawn = order[: max(0, wanted)]
+        checked |= set(drawn)
+        return drawn
 
     def _compute(self, experiment, labels, chosen, context):
         """`(label, rows)` of the chosen keys, as they are done, in any order."""

@@ -438,6 +438,17 @@ def test_the_seed_decides_which_rows_are_computed_again(tmp_path):
     assert len(seen) > 50  # no row is out of reach
 
 
+def test_tables_of_one_experiment_share_what_is_computed_again(stored):
+    """A page that asks in many small tables does not compute a row of each."""
+    store, found = Store(stored, recheck=0.34), []
+    for i in range(6):
+        found += table_and_calls(store, of=[keys()[i]])[1]
+    assert len(found) == len(set(found)) == store.rechecked == 3  # of 1, of 3, of 6
+    assert table_and_calls(store)[1] == []  # the same six keys once more
+    every = Store(stored, recheck=1.0)
+    assert [table_and_calls(every, of=[key])[1] for key in keys()] == [[key] for key in keys()]
+
+
 def test_a_difference_within_the_tolerance_passes_and_the_stored_row_is_shown(stored):
     rewrite(stored, 0, lambda rows: rows[0].update(score=rows[0]["score"] + 0.009))
     table, calls = table_and_calls(Store(stored, recheck=1.0))

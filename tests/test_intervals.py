@@ -16,6 +16,7 @@ from mergebook.intervals import (
     by_bootstrap,
     by_relabelling,
     of_mean,
+    of_runs,
     rank_correlation,
 )
 
@@ -368,3 +369,72 @@ def test_a_missing_number_leaves_no_rank_correlation():
 def test_columns_of_different_lengths_have_no_rank_correlation():
     with pytest.raises(ValueError):
         rank_correlation([1, 2, 3], [1, 2])
+
+
+# ------------------------------------------------------------------- repetitions on the same inputs
+
+
+def test_runs_by_hand():
+    a = [np.array([[1, 1, 0, 1], [1, 1, 1, 1]])]
+    b = [np.array([[1, 0, 0, 1], [1, 1, 0, 0]])]
+    found = of_runs(a, b)
+    # Gains: run means 25 and 50, input means 0, 50, 50, 50.
+    over_runs, over_inputs = np.var([25, 50], ddof=1) / 2, np.var([0, 50, 50, 50], ddof=1) / 4
+    freedom = (over_runs + over_inputs) ** 2 / (over_runs**2 / 1 + over_inputs**2 / 3)
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(over_runs + over_inputs)
+    assert same(found, (37.5, 37.5 - half, 37.5 + half))
+    assert same(of_runs(b, a), (-37.5, -37.5 - half, -37.5 + half))
+    wider = of_runs(a, b, among=4)
+    assert wider.value == found.value and wider.low < found.low < found.high < wider.high
+
+
+def test_one_run_is_the_paired_t_test_over_inputs():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((1, 300)) < 0.8, rng.random((1, 300)) < 0.7
+    t = stats.ttest_rel(a[0].astype(float), b[0].astype(float)).confidence_interval()
+    assert same(of_runs([a], [b]), (100 * (a.mean() - b.mean()), 100 * t.low, 100 * t.high))
+    # A method without seeds stands beside each run of the other.
+    many = rng.random((5, 300)) < 0.8
+    assert of_runs([many], [b]) == of_runs([many], [np.repeat(b, 5, 0)])
+
+
+def test_tasks_count_alike_whatever_their_number_of_inputs():
+    big, small = np.ones((3, 400), bool), np.ones((3, 10), bool)
+    assert of_runs([big, small], [big, ~small]) == (50, 50, 50)
+
+
+def test_runs_hold_the_truth_about_as_often_as_they_say():
+    """Drawn runs and drawn inputs: the interval of the difference covers what both come from."""
+    rng, hits, narrow = np.random.default_rng(1), 0, 0
+    for _ in range(300):
+        # Two methods of unlike skill on inputs of unlike hardness, five runs each.
+        hard = rng.normal(size=(1, 120))
+        a, b = (
+            [
+                rng.random((5, 120)) < 1 / (1 + np.exp(-(s + 0.4 * rng.normal(size=(5, 1)) + hard)))
+                for _ in range(2)
+            ]
+            for s in (1.0, 0.5)
+        )
+        found = of_runs(a, b)
+        wide = 9.3  # the mean of two million draws of this law, in points
+        hits += found.low <= wide <= found.high
+        narrow += found.low <= wide + 12 <= found.high
+    assert hits / 300 > 0.93
+    assert narrow / 300 < 0.5  # it is no interval that holds everything
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ([], []),
+        ([np.ones((2, 5))], []),
+        ([np.ones((2, 5))], [np.ones((3, 5))]),
+        ([np.ones((2, 5))], [np.ones((2, 4))]),
+        ([np.ones((2, 1))], [np.ones((2, 1))]),
+        ([np.ones((2, 5)), np.ones((3, 5))], [np.ones((2, 5)), np.ones((3, 5))]),
+    ],
+)
+def test_runs_of_other_inputs_are_refused(a, b):
+    with pytest.raises(ValueError, match="did not answer the same|give the same inputs"):
+        of_runs(a, b)

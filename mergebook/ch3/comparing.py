@@ -1,0 +1,151 @@
+"""Trials by name: step sizes searched, trainings repeated, methods compared.
+
+Every method searches its step size by the same rule, on validation inputs and without a label. Then
+it is trained again with other seeds, which draw other inputs, another order and another start.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from mergebook import studies
+from mergebook.ch3.trials import Trial
+from mergebook.experiments import Experiment
+from mergebook.intervals import Interval, of_runs
+from mergebook.page import OpenSuite, Page
+
+Table = pd.DataFrame
+RATES = (0.003, 0.01, 0.03)
+FINEST, COARSEST = 3e-4, 0.3  # the search goes no further
+
+
+def stepped(rate: float, up: bool) -> float:
+    """The next step size of the series 0.001, 0.003, 0.01, 0.03, …"""
+    exponent = round(2 * np.log10(rate)) + (1 if up else -1)
+    return float(f"{10 ** (exponent // 2) * (3 if exponent % 2 else 1):.1g}")
+
+
+class Trials:
+    """A page's trials on one suite, as rows of one experiment.
+
+    Each trial searches `rates` with `searches` seeds, and goes on outwards while the best lies at
+    an edge. The best is the one whose merges agree most with the teachers on validation inputs.
+    """
+
+    def __init__(
+        self,
+        page: Page,
+        r: OpenSuite,
+        experiment: Experiment,
+        rates: Sequence[float] = RATES,
+        seed: int = 0,
+        searches: int = 2,
+    ):
+        self.page, self.r, self.experiment = page, r, experiment
+        self.rates, self.seed, self.searches = tuple(rates), seed, searches
+
+    def rows(self, trials: Sequence[Trial]) -> Table:
+        """The rows of these trials on the suite, one each, in their order."""
+        keys = [replace(t, models=self.r.mark) for t in trials]
+        return self.page.table(
+            self.experiment, keys, sources={self.r.mark: self.r.source}, device=self.page.device
+        )
+
+    def searched(self, named: Mapping[str, Trial], by: str = "agree") -> dict[str, Trial]:
+        """Each trial at its best step size; of equal ones the smallest."""
+        rates, best = {name: sorted(self.rates) for name in named}, {}
+        seeds = range(self.seed, self.seed + self.searches)
+        while left := [name for name in named if name not in best]:
+            tried = {
+                name: [replace(named[name], rate=v, seed=s) for v in rates[name] for s in seeds]
+                for name in left
+            }
+            table = self.rows([t for each in tried.values() for t in each])
+            scores = iter(table[by])
+            for name in left:
+                means = [np.mean([next(scores) for _ in seeds]) for _ in rates[name]]
+                at = int(np.argmax(means))
+                further = {0: stepped(rates[name][0], False)}
+                further[len(means) - 1] = stepped(rates[name][-1], True)
+                if at in further and FINEST <= further[at] <= COARSEST:
+                    rates[name] = sorted([*rates[name], further[at]])
+                else:
+                    best[name] = replace(named[name], rate=rates[name][at])
+        return best
+
+    def repeated(
+        self, named: Mapping[str, Trial], trials: int, by: str = "agree", **change
+    ) -> Table:
+        """Rows of each trial at its own step size, with `trials` seeds; its name in `what`.
+
+        `change` is applied to all trials after the search.
+        """
+        return self.trained(
+            {n: replace(t, **change) for n, t in self.searched(named, by).items()}, trials
+        )
+
+    def trained(self, named: Mapping[str, Trial], trials: int) -> Table:
+        """Rows of each trial as it is, with `trials` seeds; its name in the column `what`."""
+        seeds = range(self.seed, self.seed + trials)
+        each = [(n, replace(t, seed=s)) for n, t in named.items() for s in seeds]
+        # Two names may stand for one trial: a row is asked for once, and shown under both.
+        distinct = list(dict.fromkeys(t for _, t in each))
+        table = self.rows(distinct)
+        found = table.iloc[[distinct.index(t) for _, t in each]].reset_index(drop=True)
+        found.insert(0, "what", [n for n, _ in each])
+        return found.assign(suite=self.r.name)
+
+
+def right_of(table: Table, what: str) -> list[np.ndarray]:
+    """Which inputs a method answers rightly: for each task (repetitions, inputs) bool.
+
+    Raises `ValueError` for a name that is not in the table.
+    """
+    rows = table[table.what == what].right
+    if not len(rows):
+        raise ValueError(f"no rows of {what!r}; there are {', '.join(dict.fromkeys(table.what))}")
+    each = [[studies.unpack_answers({"": text})[""] for text in row] for row in rows]
+    return [np.array(answers) for answers in zip(*each)]
+
+
+def lead(table: Table, a: str, b: str, among: int = 1, other: Table | None = None) -> Interval:
+    """Accuracy of method `a` minus that of `b` (of table `other`), in points: `of_runs`.
+
+    `among` many intervals together have 95 % (Bonferroni).
+    """
+    return of_runs(right_of(table, a), right_of(table if other is None else other, b), among)
+
+
+def leads(table: Table, of: str, over: Sequence[str], other: Table | None = None) -> Table:
+    """Leads of one method over others: `value`, `low`, `high` with 95 % each.
+
+    `all_low` and `all_high` have 95 % for all rows together.
+    """
+    out = []
+    for name in over:
+        one, together = (lead(table, of, name, k, other) for k in (1, len(over)))
+        out.append((of, name, *one, together.low, together.high))
+    columns = ["what", "over", "value", "low", "high", "all_low", "all_high"]
+    return pd.DataFrame(out, columns=columns)
+
+
+def scores(table: Table) -> Table:
+    """Mean test accuracy of each method, its spread over repetitions, and its step size."""
+    out = {}
+    for what in dict.fromkeys(table.what):
+        each = 100 * np.mean([task.mean(1) for task in right_of(table, what)], axis=0)
+        rows = table[table.what == what]
+        out[what] = {
+            "accuracy": each.mean(),
+            "spread": each.std(ddof=1) if len(each) > 1 else np.nan,
+            "repetitions": len(each),
+            "step size": rows.rate.iloc[0] if "rate" in rows else np.nan,
+        }
+    return pd.DataFrame(out).T.rename_axis("what").reset_index()
+
+
+def of_lead(row) -> Interval:
+    """The interval of a row of `leads`."""
+    return Interval(row.value, row.low, row.high)
