@@ -19,6 +19,7 @@ from mergebook.page import OpenSuite, Page
 Table = pd.DataFrame
 RATES = (0.003, 0.01, 0.03)
 FINEST, COARSEST = 3e-4, 0.3  # the search goes no further
+UNSTABLE = 20.0  # points of agreement between repetitions of one step size
 
 
 def stepped(rate: float, up: bool) -> float:
@@ -80,11 +81,22 @@ class Trials:
     ) -> Table:
         """Rows of each trial at its own step size, with `trials` seeds; its name in `what`.
 
-        `change` is applied to all trials after the search.
+        `change` is applied to all trials after the search. Two seeds may miss that a step size is
+        too large: while the repetitions of one agree with their teachers by more than `UNSTABLE`
+        points more or less, the next smaller one takes its place.
         """
-        return self.trained(
-            {n: replace(t, **change) for n, t in self.searched(named, by).items()}, trials
-        )
+        best = {n: replace(t, **change) for n, t in self.searched(named, by).items()}
+        while True:
+            found = self.trained(best, trials)
+            unstable = [
+                name
+                for name, agree in found.groupby("what").agree
+                if np.ptp(agree) > UNSTABLE and stepped(best[name].rate, False) >= FINEST
+            ]
+            if not unstable:
+                return found
+            for name in unstable:
+                best[name] = replace(best[name], rate=stepped(best[name].rate, False))
 
     def trained(self, named: Mapping[str, Trial], trials: int) -> Table:
         """Rows of each trial as it is, with `trials` seeds; its name in the column `what`."""
