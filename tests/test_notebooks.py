@@ -1,5 +1,6 @@
 """What every stored chapter promises, read from the notebooks without running them."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -90,10 +91,10 @@ def test_code_cells_fit_on_a_screen(code):
 
 
 def test_pages_that_moved_lead_to_pages_that_are_there_with_their_anchors():
-    moved = sorted((book.ROOT / "book" / "_moved").rglob("*.html"))
+    moved = sorted((ROOT / "book" / "_moved").rglob("*.html"))
     assert moved
     for path in moved:
-        folder = book.ROOT / path.parent.relative_to(book.ROOT / "book" / "_moved")
+        folder = ROOT / path.parent.relative_to(ROOT / "book" / "_moved")
         text = path.read_text()
         (target,) = set(re.findall(r"([\w-]+)\.html", text))
         assert (folder / f"{target}.ipynb").is_file() and "+ location.hash" in text
