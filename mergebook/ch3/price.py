@@ -158,7 +158,7 @@ def seconds_here(r: OpenSuite, samples: int = 64) -> Table:
     return pd.DataFrame(found.items(), columns=["what", "seconds"])
 
 
-def with_knots(tasks: str, samples: int = 64, steps: int = 100) -> dict[str, Trial]:
+def trainings_on_two(tasks: str, samples: int = 64, steps: int = 100) -> dict[str, Trial]:
     """The trainings on two tasks: both readings with KnOTS and without, and free coefficients."""
     made = {name: replace(t, tasks=tasks) for name, t in READINGS.items()}
     made |= {f"{name} + KnOTS": replace(t, vectors="knots") for name, t in made.items()}

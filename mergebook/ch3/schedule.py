@@ -46,7 +46,7 @@ def first_lessons(r: OpenSuite, t: Trial) -> tuple[dict, dict, dict]:
     return inputs, teacher, labels
 
 
-def loss_of(r: OpenSuite, t: Trial, lessons: tuple) -> Callable[[Tensor], Tensor]:
+def loss_by_coefficients(r: OpenSuite, t: Trial, lessons: tuple) -> Callable[[Tensor], Tensor]:
     """The loss on a few inputs a task, as a function of the coefficients alone."""
     inputs, teacher, _ = lessons
     few = {n: take(x, range(min(FEW, len(x)))) for n, x in inputs.items()}
@@ -78,7 +78,7 @@ def top_curvature(loss: Callable, c: Tensor, rounds: int = 12, eps: float = 0.02
 
 
 @torch.no_grad()
-def sensitivity(loss: Callable, c: Tensor, size: float = 0.1, draws: int = 8) -> float:
+def rise_when_shaken(loss: Callable, c: Tensor, size: float = 0.1, draws: int = 8) -> float:
     """Mean rise of the loss when each coefficient moves by `size` times a normal number."""
     g = torch.Generator().manual_seed(0)
     shaken = [loss(c + size * torch.randn(c.shape, generator=g)) for _ in range(draws)]
@@ -113,10 +113,10 @@ def course_row(key: Course, sources: Mapping[str, str], device: str) -> dict:
     means = np.array([c.mean(0).tolist() for c in found.path.values()])
     moved = np.sqrt((np.diff(means[fifths], axis=0) ** 2).mean(1))
     drop = int(steps[steps <= key.drop * key.steps].max())
-    loss, shape = loss_of(r, key, lessons), {}
+    loss, shape = loss_by_coefficients(r, key, lessons), {}
     for step in {drop, key.steps}:
         c = found.path[step]
-        shape[step] = top_curvature(loss, c), sensitivity(loss, c)
+        shape[step] = top_curvature(loss, c), rise_when_shaken(loss, c)
     return {
         "learnt": learnt,
         "val": val,

@@ -65,7 +65,7 @@ RESULTS = {  # results of the paper, and whether the repository has a script for
 }
 
 
-def settings() -> Table:
+def text_and_scripts() -> Table:
     """`setting`, what the text says of it, and what each kind of script does."""
     found = pd.DataFrame.from_dict(SETTINGS, orient="index", columns=list(COLUMNS))
     return found.rename_axis("setting").reset_index()
