@@ -144,15 +144,15 @@ COURSES = Experiment(
 EPOCHS, RATE = 500, 1e-3  # as printed
 LOOKS, BATCH = 25, 4  # looks at a training; inputs a task in a step, as in the released scripts
 A_BATCH, A_PASS = "an epoch is a batch", "an epoch is a pass"
-PRINTED, LATE, NONE = "a drop every 100 epochs", "one drop after 84 %", "no drop"
-DROPS = {PRINTED: 0.2, LATE: 0.84, NONE: 1.0}
+PRINTED, LATE = "a drop every 100 epochs", "one drop after 84 %"
+DROPS = {PRINTED: 0.2, LATE: 0.84}
 LEARNERS = {"one network": SHARED, "one network a layer": OWN}
 # The trainings of the page: learner, epoch, schedules, and at most so many seeds. A network a layer
-# for a pass an epoch would take an hour; so would heads that are trained.
+# takes long: with a pass an epoch an hour. It is left out there, and with the late drop.
 PLAN = (
-    ("one network", A_BATCH, (PRINTED, LATE, NONE), 3),
+    ("one network", A_BATCH, (PRINTED, LATE), 3),
     ("one network", A_PASS, (PRINTED, LATE), 3),
-    ("one network a layer", A_BATCH, (PRINTED, LATE), 2),
+    ("one network a layer", A_BATCH, (PRINTED,), 2),
 )
 
 
@@ -198,9 +198,9 @@ def changes(table: Table) -> Table:
 
     `rise` is that of validation accuracy in all, `late` its part after two fifths, `stirred` the
     movement after two fifths, in percent of that before. `gain` is the mean agreement on the inputs
-    learnt from after the share 0.84 of the steps, minus the mean of as many looks before, with a
-    drop or without; `elsewhere` is the largest such gain after the first fifth that does not reach
-    the drop, and `excess` what the first is above it.
+    learnt from after the share 0.84 of the steps, minus the mean of as many looks before;
+    `elsewhere` is the largest such gain after the first fifth that does not reach the drop, and
+    `excess` what the first is above it.
     """
     out = table[["network", "epoch", "schedule", "heads", "seed"]].copy()
     val = np.array(table.val.tolist())

@@ -30,7 +30,7 @@ def early(late=LEVEL, lead=UP, readings=READINGS):
 
 
 def drop(gain=UP, excess=LEVEL, heads="frozen", readings=READINGS):
-    return table(heads, readings, gain=gain, excess=excess), table(gain=LEVEL, excess=LEVEL)
+    return (table(heads, readings, gain=gain, excess=excess),)
 
 
 def shape(curvature, sensitivity, heads="frozen"):
@@ -82,7 +82,7 @@ NEAR = [
 SAID = {
     ("stats-training-recipe", CORRECTED): {"works": A_PASS, "count": 3, "readings.1.rise.value": 2},
     ("stats-schedule-ends-early", HOLDS): {"over.2.lead.value": 2, "readings.1.late.value": 0},
-    ("stats-fig8-lr-drop", CORRECTED): {"readings.0.gain.low": 1, "control.0.gain.value": 0},
+    ("stats-fig8-lr-drop", CORRECTED): {"readings.0.gain.low": 1},
     ("stats-fig8-flatter-minimum", CORRECTED): {"where": f"{ONE}, {A_BATCH}", "count": 6},
 }
 

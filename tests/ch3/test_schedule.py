@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mergebook.ch3 import schedule
-from mergebook.ch3.schedule import A_BATCH, A_PASS, LATE, NONE, PRINTED, Course
+from mergebook.ch3.schedule import A_BATCH, A_PASS, LATE, PRINTED, Course
 from mergebook.ch3.trials import SHARED, combined, learn, lessons_of
 from mergehelpers import evaluate
 
@@ -80,8 +80,8 @@ def test_the_plan_has_each_training_once():
         [asdict(key) | {f"{k}_": v for k, v in names.items()} for key, names in plan.items()]
     )
     by = found.groupby(["epoch_", "network_", "schedule_"]).size()
-    assert by[A_BATCH, "one network", NONE] == 3 and (A_PASS, "one network", NONE) not in by
-    assert by[A_BATCH, "one network a layer", PRINTED] == 2
+    assert by[A_BATCH, "one network", LATE] == by[A_PASS, "one network", PRINTED] == 3
+    assert by[A_BATCH, "one network a layer", PRINTED] == 2 and len(by) == 5
     one, whole = (found[found.epoch_ == e].iloc[0] for e in (A_BATCH, A_PASS))
     assert (one.steps, one.every) == (50, 2) and (whole.steps, whole.every) == (150, 6)
     assert found.seed.min() == 7 and (found.rate == 0.001).all()

@@ -57,10 +57,10 @@ def ends_early(printed: Table, over_late: Table) -> Outcome:
 
 
 @claim("stats-fig8-lr-drop")
-def sudden_rise(late: Table, none: Table) -> Outcome:
+def sudden_rise(late: Table) -> Outcome:
     """Accuracy on the inputs learnt from rises most at the drop: by more than anywhere else.
 
-    Under each reading of a drop after 84 %. Corrected: it rises, no more than elsewhere. It fails
+    Under each reading of a drop after 84 %. Corrected: it rises in each, as elsewhere. It fails
     only if heads are trained as well in some rows, as in the script of the figure, and the rise is
     clearly smaller than one elsewhere in all rows.
     """
@@ -68,8 +68,9 @@ def sudden_rise(late: Table, none: Table) -> Outcome:
     less = all(excess.below for excess in late.excess)
     whole = (late.heads != "frozen").any() and both_networks(late)
     rises = all(gain.above for gain in late.gain)
-    values = {"readings": readings_of(late), "control": readings_of(none), "count": len(late)}
-    return weighed(both_networks(late) and most, whole and less, rises, values)
+    values = {"readings": readings_of(late), "count": len(late)}
+    tried = both_networks(late)
+    return weighed(tried and most, bool(whole and less), tried and rises, values)
 
 
 @claim("stats-fig8-flatter-minimum")
