@@ -145,10 +145,10 @@ def lessons_of(r: OpenSuite, t: Trial) -> tuple[dict, dict[str, Tensor], dict[st
     return inputs, teacher, labels
 
 
-def learn(r: OpenSuite, t: Trial, watch: int = 0) -> Learnt:
-    """Train the coefficients of a trial; `watch` as in `distil.train`."""
+def learn(r: OpenSuite, t: Trial, watch: int = 0, lessons: tuple | None = None) -> Learnt:
+    """Train the coefficients of a trial, on its `lessons_of` or others; `watch` as in `train`."""
     learner, x = untrained(r, t)
-    inputs, teacher, labels = lessons_of(r, t)
+    inputs, teacher, labels = lessons or lessons_of(r, t)
     if t.heads == "only":
         learner.requires_grad_(False)
     trained = distil.train(

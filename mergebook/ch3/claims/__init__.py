@@ -5,8 +5,11 @@ from mergebook.ch3.claims import (
     definitions,
     expansion,
     leads,
+    price,
     printed,
     quoted,
+    schedule,
+    scripts,
     sizes,
     standins,
 )
@@ -16,8 +19,11 @@ __all__ = [
     "definitions",
     "expansion",
     "leads",
+    "price",
     "printed",
     "quoted",
+    "schedule",
+    "scripts",
     "sizes",
     "standins",
 ]
