@@ -3,7 +3,9 @@
 from mergebook.ch3.claims import (
     coefficients,
     definitions,
+    entropy,
     expansion,
+    labels,
     leads,
     printed,
     quoted,
@@ -14,7 +16,9 @@ from mergebook.ch3.claims import (
 __all__ = [
     "coefficients",
     "definitions",
+    "entropy",
     "expansion",
+    "labels",
     "leads",
     "printed",
     "quoted",
