@@ -27,6 +27,7 @@ from mergebook.ch3.trials import (
 )
 from mergebook.intervals import of_mean
 from mergebook.page import OpenSuite
+from mergehelpers import suites
 
 Table = pd.DataFrame
 EXPERIMENT = experiment("labels or teachers")
@@ -56,6 +57,7 @@ def table14_tasks(r: OpenSuite) -> str:
 
 def suits_label_study(r: OpenSuite, samples: int, test_samples: int) -> None:
     """Raise `ValueError` for a suite that lacks labels or inputs that the comparisons need."""
+    suites.require(r.suite, "val", inputs=1)
     for name, task in r.suite.tasks.items():
         pool = len(lesson(r, name, POOL)[1])
         if pool < samples or min(int(y.min()) for y in task.labels.values() if len(y)) < 0:

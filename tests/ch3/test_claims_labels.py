@@ -125,7 +125,7 @@ NEAR = [
     (HARDLY, "one level not shown", CORRECTED, hard(one_network_tasks=3.0)),
     (HARDLY, "the control does not count", HOLDS, hard(free=9.0)),
     (HARDLY, "no number", UNDECIDED, hard(value=NAN)),
-    (HARDLY, "one reading missing", CORRECTED, (hard()[0][:2], PRINTED, TEACHERS)),
+    (HARDLY, "one reading missing", UNDECIDED, (hard()[0][:2], PRINTED, TEACHERS)),
     (SOFTLY, "below zero, not corrected", UNDECIDED, soft(value=-0.6)),
     (SOFTLY, "below zero in one reading", UNDECIDED, soft(one_network=-1.0)),
     (SOFTLY, "the control does not count", UNDECIDED, soft(free=1.0)),

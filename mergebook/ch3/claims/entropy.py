@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from mergebook.ch3.claims.labels import NEAR, of_readings, readings_show, with_leads
+from mergebook.ch3.claims.labels import NEAR, with_leads
 from mergebook.ch3.entropy import BINS
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import Interval
@@ -67,10 +67,8 @@ def label_noise(errors: Table, apart: Table) -> Outcome:
     gaps = error_gaps(errors)
     orders = bool((gaps.low > 0).any())
     reversed_ = bool((gaps.high < 0).all())
-    rows = of_readings(apart)
-    like = (rows.low > -NEAR) & (rows.high < NEAR)
-    unlike = (rows.all_low > NEAR) | (rows.all_high < -NEAR)
-    found = readings_show(like, unlike, rows.reading)
+    like = bool(((apart.low > -NEAR) & (apart.high < NEAR)).all())
+    unlike = bool(((apart.all_low > NEAR) | (apart.all_high < -NEAR)).any())
     thirds = errors[errors.by == BINS[1]]
     rate = 100 * (thirds.wrong / thirds.inputs).groupby(thirds.part).mean()
     values = {
@@ -78,7 +76,7 @@ def label_noise(errors: Table, apart: Table) -> Outcome:
             g | {"gap": Interval(g["value"], g["low"], g["high"])} for g in gaps.to_dict("records")
         ],
         "apart": with_leads(apart),
-        "unlike": found["against"],
+        "unlike": "yes" if unlike else "no",
         **{part: rate[part] for part in ("low", "middle", "high")},
     }
-    return weighed(orders and found["holds"], reversed_, orders, values)
+    return weighed(orders and like, reversed_, orders, values)

@@ -29,13 +29,13 @@ def with_leads(table: Table) -> list[dict]:
 def readings_show(shown: pd.Series, excluded: pd.Series, of: pd.Series) -> dict:
     """Of comparisons: which readings show all of theirs, and whether each excludes one of its own.
 
-    `of` names the reading of each comparison.
+    `of` names the reading of each comparison. If not all readings were tried, nothing is shown.
     """
-    shows = shown.groupby(of, sort=False).all()
+    shows, tried = shown.groupby(of, sort=False).all(), set(READINGS) <= set(of)
     return {
-        "holds": set(READINGS) <= set(of) and bool(shows[list(READINGS)].all()),
-        "against": set(READINGS) <= set(of) and bool(excluded.groupby(of).any().all()),
-        "corrected": bool(shows.any()),
+        "holds": tried and bool(shows[list(READINGS)].all()),
+        "against": tried and bool(excluded.groupby(of).any().all()),
+        "corrected": tried and bool(shows.any()),
         "values": {"shows": " and ".join(n for n in READINGS if shows.get(n, False)) or "none"},
     }
 
