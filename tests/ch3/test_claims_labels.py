@@ -81,7 +81,7 @@ def use(enters=0.0, agreement=0.0):
 
 
 def both(same=0):
-    return pd.DataFrame({"task": ["x", "y"], "test": [10, 10], "in both": [0, same]})
+    return pd.DataFrame({"task": ["x", "y"], "test": [500, 500], "in both": [0, same]})
 
 
 CASES = {
@@ -136,7 +136,8 @@ NEAR = [
     (NONE, "a label enters", FAILS, (use(enters=1e-3), leads())),
     (NONE, "a label chooses", FAILS, (use(agreement=0.1), leads())),
     (NONE, "labels choose better under one reading", CORRECTED, (use(), leads(one_network=3.0))),
-    (UNSEEN, "a test input is learnt from", FAILS, (leads(), both(1))),
+    (UNSEEN, "test inputs are learnt from", FAILS, (leads(), both(2))),
+    (UNSEEN, "a twin within a data set", HOLDS, (leads(), both(1))),
     (UNSEEN, "the control does not count", HOLDS, (leads(control=3.0), both())),
 ]
 SAID = {
@@ -144,9 +145,10 @@ SAID = {
     (HARDLY, CORRECTED): {"shows": SHARED},
     (SOFTLY, HOLDS): {"layers": 24.0, "most": 1.5},
     (SOFTLY, CORRECTED): {"shows": OWN},
+    (ENOUGH, "near in one reading"): {"shows": OWN},
     (ENOUGH, HOLDS): {"theory": "0.10, 0.20, 0.30, 0.40", "growth": 2.0, "times": 4.0},
     (NONE, "a label enters"): {"enters": 1e-3, "control": 0.5},
-    (UNSEEN, HOLDS): {"same": 0, "of": 20},
+    (UNSEEN, HOLDS): {"same": 0, "of": 1000},
 }
 ORDERED = set()
 assert REAL in SPOILS

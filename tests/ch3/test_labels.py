@@ -52,17 +52,17 @@ def test_the_printed_table_14_has_these_gaps():
 
 def test_trials_of_table_14_differ_in_loss_level_and_learner_alone(pictures):
     found = labels.table14(pictures, SHORT)
-    assert set(found) == {
-        f"{n}, {level}: {loss}"
-        for n, level in labels.TRIED
-        for loss in ("labels", "hard answers", "soft answers")
-    } | {f"one network, layers: soft answers, T = {t}" for t in (2, 4)}
+    assert {name.split(": ")[0] for name in found} == {", ".join(key) for key in labels.TRIED}
+    for key, losses in labels.TRIED.items():
+        every = {name.split(": ")[1] for name in found if name.split(": ")[0] == ", ".join(key)}
+        assert every == set(losses) and {labels.LABELS, labels.HARD} <= every
     for name, t in found.items():
         reading, level = name.split(":")[0].split(", ")
         assert (t.learner, t.level, t.count) == (labels.METHODS[reading].learner, level, 4)
         assert t.loss == {"l": "labels", "h": "hard", "s": "soft"}[name.split(": ")[1][0]]
         assert t.tasks == "pets birds"
-    assert found["one network, layers: soft answers, T = 4"].temperature == 4
+    warmed = labels.loss_name(*labels.WARMED, "soft answers, T = 4")
+    assert found[warmed].temperature == 4
 
 
 def test_leads_are_differences_and_all_of_the_readings_share_an_error():
@@ -83,12 +83,26 @@ def test_a_change_is_tried_at_the_step_size_of_the_trial_itself(runs):
     assert rows.losses[0] != rows.losses[2]
 
 
+def test_every_learner_has_labels_and_its_teachers(pictures):
+    page = types.SimpleNamespace(device="cpu", table=Store("nowhere", "full").table)
+    runs = Trials(page, pictures, labels.SPOILT, (0.003,), searches=1)
+    runs.searched = lambda named, by="agree": {n: replace(t, rate=3e-4) for n, t in named.items()}
+    rows = labels.spoilt_lessons(runs, SHORT, 2)
+    for learner, shares in labels.SHARES.items():
+        assert {labels.LABELS, labels.REAL} <= set(shares)
+        for share in shares:
+            part = rows[rows.what == f"{learner}: {share}"]
+            assert list(part.seed) == [0, 1]
+            assert set(part.loss) == {"labels" if share == labels.LABELS else "hard"}
+            assert set(part.wrong) == {0 if share == labels.LABELS else float(share)}
+
+
 def coefficients():
     """Coefficients of two seeds, one expert and two layers."""
     rows = []
     for learner in labels.LEARNERS:
         for spoilt, shift in zip(labels.SPOILS, (0.0, 0.1, 0.3, 0.4, 0.5)):
-            for seed in (0, 1):
+            for seed in (0, 1) if spoilt in labels.SHARES[learner] else ():
                 own = [[seed + shift, seed - shift]]
                 rows.append((f"{learner}: {spoilt}", seed, own))
     return pd.DataFrame(rows, columns=["what", "seed", "coefficients"])
