@@ -3,7 +3,9 @@
 from mergebook.ch3.claims import (
     coefficients,
     definitions,
+    entropy,
     expansion,
+    labels,
     leads,
     price,
     printed,
@@ -17,7 +19,9 @@ from mergebook.ch3.claims import (
 __all__ = [
     "coefficients",
     "definitions",
+    "entropy",
     "expansion",
+    "labels",
     "leads",
     "price",
     "printed",
