@@ -9,6 +9,7 @@ from mergebook.ch3.claims import (
     quoted,
     sizes,
     standins,
+    vision,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "quoted",
     "sizes",
     "standins",
+    "vision",
 ]
