@@ -112,13 +112,13 @@ def shapes_of_coefficients(r: OpenSuite, table: Table, named: Mapping[str, Trial
     rows = [
         (name, len(r.tasks), layers, *c.shape, bool(c.isfinite().all()), float(c.std(1).min()))
         for name in READINGS
-        for c in coefficients_of(table, name)
+        for c in kept_coefficients(table, name)
     ]
     columns = ["reading", "experts", "layers", "down", "across", "finite", "spread"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def coefficients_of(table: Table, what: str) -> list[Tensor]:
+def kept_coefficients(table: Table, what: str) -> list[Tensor]:
     """The trained coefficients (experts, layers) of a method, one tensor a repetition."""
     return [torch.tensor(c) for c in table[table.what == what].coefficients]
 
@@ -135,7 +135,7 @@ def convexity(r: OpenSuite, table: Table, named: Mapping[str, Trial]) -> Table:
     rows = []
     for form in ("", SIMPLEX):
         for name in READINGS:
-            every = coefficients_of(table, name + form)
+            every = kept_coefficients(table, name + form)
             off = max(float((c.sum(0) - 1).abs().max()) for c in every)
             least = min(float(c.min()) for c in every)
             merged = combined(r, named[name + form], exactly(every[0]) if form else every[0])

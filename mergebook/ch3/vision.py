@@ -59,7 +59,7 @@ NETWORKS = {
 }
 
 
-def methods(samples: int, steps: int, test_samples: int) -> dict[str, Trial]:
+def compared_methods(samples: int, steps: int, test_samples: int) -> dict[str, Trial]:
     """All trainings that are compared: by layers and by tasks, free and on the simplex.
 
     The learner that teachers teach in the paper is here taught by entropy too.

@@ -126,8 +126,8 @@ CASES = {
     },
     "stats-teachers-beat-entropy": {
         HOLDS: (signals(),),
-        CORRECTED: (signals(**{ONE: 0.4}),),
-        FAILS: (signals(**{CONTROL + TASKS: -1.0}),),
+        CORRECTED: (signals(**{CONTROL + TASKS: -5.0}),),
+        FAILS: (signals(**{CONTROL: -1.0, CONTROL + TASKS: -1.0}),),
         UNDECIDED: (signals(**{CONTROL: 0.4}),),
     },
     "stats-vision-plain-accuracies": {
@@ -207,15 +207,26 @@ NEAR = [
     ("stats-layerwise-beats-taskwise", "a rival is missing", UNDECIDED, (levels()[1:],)),
     (
         "stats-teachers-beat-entropy",
-        "learners are worse",
+        "both learners and by tasks worse",
         FAILS,
-        (signals(**{CONTROL: 0.4, ONE: -1.0, EACH: -1.0}),),
+        (signals(**{CONTROL + TASKS: -1.0, ONE: -1.0, EACH: -1.0}),),
     ),
-    ("stats-teachers-beat-entropy", "one learner is worse", CORRECTED, (signals(**{ONE: -1.0}),)),
     (
         "stats-teachers-beat-entropy",
-        "by layers alone",
+        "one learner is worse",
         UNDECIDED,
+        (signals(**{CONTROL + TASKS: -1.0, ONE: -1.0}),),
+    ),
+    (
+        "stats-teachers-beat-entropy",
+        "worse by layers alone",
+        UNDECIDED,
+        (signals(**{CONTROL: -1.0, ONE: -1.0, EACH: -1.0}),),
+    ),
+    (
+        "stats-teachers-beat-entropy",
+        "by tasks it was not run",
+        CORRECTED,
         (signals()[signals().what != CONTROL + TASKS],),
     ),
     ("stats-teachers-beat-entropy", "no number", UNDECIDED, (signals(half=NAN),)),

@@ -35,7 +35,7 @@ def page():
 
 @pytest.fixture(scope="module")
 def named():
-    return vision.methods(4, 4, 10)
+    return vision.compared_methods(4, 4, 10)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,11 @@ def test_leads_of_pairs_are_each_its_lead():
 
 
 def test_teachers_and_entropy_are_compared_four_times():
-    every = {n: 60 for n in vision.methods(1, 1, 1)} | {ONE: 70, ONE + ENTROPY: 50, CONTROL: 65}
+    every = {n: 60 for n in vision.compared_methods(1, 1, 1)} | {
+        ONE: 70,
+        ONE + ENTROPY: 50,
+        CONTROL: 65,
+    }
     rows = vision.teachers_over_entropy(made_up(**every)).set_index("what")
     assert rows.value.to_dict() == {CONTROL: 5, CONTROL + TASKS: 0, ONE: 20, EACH: 0}
     cost = vision.free_over_simplex(made_up(**every)).set_index("what")
@@ -227,7 +231,7 @@ def test_a_softmax_is_convex_and_free_coefficients_are_not(four, trained, named)
 
 
 class MadeUp(vision.Oracles):
-    """Oracles whose test accuracy is given by the step size, and whose agreement is its opposite."""
+    """Oracles of a test accuracy by step size; their agreement is its opposite."""
 
     def __init__(self, right):
         super().__init__(SimpleNamespace(device="cpu"), None, None, searches=1)
