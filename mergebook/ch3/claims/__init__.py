@@ -14,6 +14,7 @@ from mergebook.ch3.claims import (
     scripts,
     sizes,
     standins,
+    vision,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "scripts",
     "sizes",
     "standins",
+    "vision",
 ]
