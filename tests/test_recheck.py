@@ -78,7 +78,11 @@ def garbled(value, least=0.0):
         return value + "x"
     if isinstance(value, int):
         return value + 1
-    return value + max(abs(value) / 100, least) * (1 if value > 0 else -1) if value else 0.01
+    return (
+        value + max(abs(value) / 100, least) * (1 if value > 0 else -1)
+        if value
+        else max(least, 0.01)
+    )
 
 
 def test_every_experiment_has_its_stored_rows_and_every_file_its_experiment():
