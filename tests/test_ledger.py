@@ -19,7 +19,7 @@ from mergebook.ledger import Ledger
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ledger.notebooks()
 CLAIMS = ledger.claims()
-IDS = [i for i, claim in CLAIMS.items() if claim.chapter == 3 and not claim.moved]
+IDS = [i for i, claim in CLAIMS.items() if claim.chapter == 4 and not claim.moved]
 FIRST, SECOND, THIRD, FOURTH = IDS[:4]
 FOREIGN = next(i for i, claim in CLAIMS.items() if claim.chapter == 1)
 TEXTS = {"measured": "0.5", "expected": "0.25", "note": "why"}
