@@ -2,6 +2,7 @@
 
 from mergebook.ch3.claims import (
     coefficients,
+    corruption,
     definitions,
     expansion,
     leads,
@@ -14,6 +15,7 @@ from mergebook.ch3.claims import (
 
 __all__ = [
     "coefficients",
+    "corruption",
     "definitions",
     "expansion",
     "leads",
