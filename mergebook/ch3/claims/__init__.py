@@ -2,6 +2,7 @@
 
 from mergebook.ch3.claims import (
     coefficients,
+    corruption,
     definitions,
     entropy,
     expansion,
@@ -20,6 +21,7 @@ from mergebook.ch3.claims import (
 
 __all__ = [
     "coefficients",
+    "corruption",
     "definitions",
     "entropy",
     "expansion",
