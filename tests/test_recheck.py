@@ -65,9 +65,12 @@ LEAST = {"small": 4e-3, "coefficients": 0.5, "val": 0.6, "agree": 0.6}
 def garbled(value, least=0.0):
     """The value changed a little: a number by 1 %, answers by one in fifty, a text by a letter.
 
-    Of a list the last entry alone, by 1 % of the largest: that is what tolerances count by.
+    Of a list the last entry alone, by 1 % of the largest: that is what tolerances count by. An
+    empty list gets an entry.
     """
     if isinstance(value, list):
+        if not value:
+            return [0.01]
         if all(isinstance(v, float) for v in value):
             largest = max(map(abs, value))
             least = max(least, largest * max(least, 0.01))
