@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
-from mergebook.ch3.baselines import Baseline, baseline_of, baselines
+from mergebook.ch3.baselines import Baseline, baseline_of, rules_asked
 from mergebook.ch3.comparing import Trials, right_of
 from mergebook.ch3.examined import IMPRINT, course, examined, relearnt, trial_of
 from mergebook.ch3.trials import (
@@ -21,7 +21,7 @@ from mergebook.ch3.trials import (
     OWN,
     SHARED,
     Trial,
-    agreement,
+    agreement_with_teachers,
     combined,
     experiment,
     graded,
@@ -51,7 +51,7 @@ SCALED_BEFORE = {n + LINES: replace(t, vectors="lines") for n, t in READINGS.ite
 SLOPES = (-0.2, -0.1, 0.0, 0.1, 0.2)
 
 EXPERIMENT = experiment("corruption and depth")
-RULES = baselines("rules corrupted and by depth")
+RULES = rules_asked("rules corrupted and by depth")
 
 
 def some_tasks(r: OpenSuite) -> tuple[str, str]:
@@ -293,7 +293,9 @@ def scaled_by_depth_row(key: ScaledByDepth, sources: Mapping[str, str], device: 
         s: states.apply(r.base, merge.lines(change, depth, 1 - s, 1 + s))  # s = 0 leaves it
         for s in SLOPES
     }
-    agree = {s: agreement(r, m, found.tasks, key.test_samples) for s, m in made.items()}
+    agree = {
+        s: agreement_with_teachers(r, m, found.tasks, key.test_samples) for s, m in made.items()
+    }
     best = max(agree, key=agree.get)
     answers = graded(r, made[best], found.tasks, key.test_samples)
     return {"losses": course(found), "slope": best, "right": answers}

@@ -20,7 +20,7 @@ from mergebook.ch3.trials import (
     OWN,
     SHARED,
     Trial,
-    agreement,
+    agreement_with_teachers,
     combined,
     experiment,
     learn,
@@ -252,7 +252,8 @@ def label_use(r: OpenSuite, settings: Mapping, limit: int) -> Table:
             key = replace(t, tasks=table14_tasks(r), **LOSSES[loss], **settings)
             a, b = (learn(s, key).coefficients for s in (r, other))
             scored = [
-                agreement(s, combined(r, key, a), key.tasks.split(), limit) for s in (r, other)
+                agreement_with_teachers(s, combined(r, key, a), key.tasks.split(), limit)
+                for s in (r, other)
             ]
             out.append((reading, loss, float((a - b).abs().max()), abs(scored[0] - scored[1])))
     return pd.DataFrame(out, columns=["reading", "loss", "coefficients", "agreement"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mergebook.ch3.comparing import Trials, leads, right_of
 from mergebook.ch3.examined import IMPRINT, course, examined, relearnt, trial_of
-from mergebook.ch3.trials import FREE, OWN, SHARED, Trial, combined, experiment, graded, untrained
+from mergebook.ch3.trials import FREE, OWN, SHARED, Trial, combined, experiment, graded, learner_of
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import of_mean, of_runs
 from mergebook.page import OpenSuite, opened
@@ -53,7 +53,7 @@ def before_training(r: OpenSuite, t: Trial, count: int, seed: int) -> np.ndarray
     """Coefficients (repetitions, experts, layers) of learners whose weights are drawn at random."""
     out = []
     for s in range(seed, seed + count):
-        learner, _ = untrained(r, replace(t, seed=s))
+        learner, _ = learner_of(r, replace(t, seed=s))
         g = torch.Generator().manual_seed(s)
         for p in learner.parameters():
             nn.init.normal_(p, std=0.3, generator=g)

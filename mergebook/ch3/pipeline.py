@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mergebook.ch3.trials import FREE, Trial, combined, learn, stacked, tasks_of, untrained
+from mergebook.ch3.trials import FREE, Trial, combined, learn, learner_of, stacked, tasks_of
 from mergebook.ch3.vision import ONE, READINGS, SIMPLEX
 from mergebook.page import OpenSuite
 
@@ -53,7 +53,7 @@ def moved_by_training(r: OpenSuite, named: Mapping[str, Trial]) -> Table:
         for heads in ("frozen", "too"):
             t = replace(small_start(named[name]), heads=heads)
             base = {n: w.clone() for n, w in r.base.items()}
-            before = {n: w.clone() for n, w in untrained(r, t)[0].state_dict().items()}
+            before = {n: w.clone() for n, w in learner_of(r, t)[0].state_dict().items()}
             found = learn(r, t)
             merged = combined(r, t, found.coefficients)
             after = found.learner.state_dict()

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mergebook.ch3.baselines import Alone, Baseline, alone, baselines
+from mergebook.ch3.baselines import Alone, Baseline, own_models, rules_asked
 from mergebook.ch3.comparing import leads, of_lead, scores
 from mergebook.ch3.teaching import POOL, lesson
-from mergebook.ch3.trials import FREE, OWN, SHARED, Trial, experiment, learn, stacked, untrained
+from mergebook.ch3.trials import FREE, OWN, SHARED, Trial, experiment, learn, learner_of, stacked
 from mergebook.experiments import Tolerance
 from mergebook.intervals import of_mean
 from mergebook.page import OpenSuite, Page
@@ -29,7 +29,7 @@ Table = pd.DataFrame
 # Two tasks are learnt to a loss that is small beside the first; so the losses are compared closer.
 PRICE = experiment("price")
 PRICE = replace(PRICE, tolerance=PRICE.tolerance | {"losses": Tolerance(relative=1e-3)})
-RULES, ALONE = baselines("price rules"), alone("price alone")
+RULES, ALONE = rules_asked("price rules"), own_models("price alone")
 TWO_OF = {"mini8": "signs textures"}  # in place of RESISC45 and EuroSAT
 ONE, FREELY = "one network", "free coefficients"
 READINGS = {ONE: SHARED, "one network a layer": OWN}
@@ -101,7 +101,7 @@ def work(r: OpenSuite, samples: int = 64) -> Table:
         once = replace(t, steps=1, count=samples)
         learn(r, once)  # teachers and statistics are ready before anything is counted
         found.append((r.name, name, operations(partial(learn, r, once))))
-        found.append((r.name, f"{LEARNER}, {name}", operations(untrained(r, once)[0])))
+        found.append((r.name, f"{LEARNER}, {name}", operations(learner_of(r, once)[0])))
     pair = two_of(r)
     once = replace(SHARED, steps=1, count=samples, tasks=pair)
     shapes = [s.shape[1:] for s in stacked(r, tuple(pair.split())).values()]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mergebook import ledger
-from mergebook.ch3.baselines import RULES, Alone, Baseline, alone, baselines
+from mergebook.ch3.baselines import RULES, Alone, Baseline, own_models, rules_asked
 from mergebook.ch3.comparing import Trials, lead, right_of, scores
 from mergebook.ch3.printed import averaged
 from mergebook.ch3.trials import ADAMERGING, ADAMERGING_PP, FREE, OWN, SHARED, Trial, experiment
@@ -20,8 +20,8 @@ from mergebook.page import OpenSuite, Page
 
 Table = pd.DataFrame
 EXPERIMENT = experiment("comparison", coefficients=True)
-WITHOUT_TRAINING = baselines("rules of chapter 3")
-OWN_MODELS = alone("own models")
+WITHOUT_TRAINING = rules_asked("rules of chapter 3")
+OWN_MODELS = own_models("own models")
 
 ONE, EACH = "StatsMerging, one network", "StatsMerging, one a layer"
 READINGS = (ONE, EACH)

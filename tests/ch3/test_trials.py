@@ -158,7 +158,7 @@ def test_a_learner_reads_standardised_statistics(four):
 
 
 def test_spoilt_statistics_are_the_same_numbers_elsewhere(four):
-    x = reading.measured(four, "weights", "layers")[..., :6]
+    x = reading.statistics_of(four, "weights", "layers")[..., :6]
     g = torch.Generator().manual_seed(0)
     n, m, _ = x.shape
     for change in ("shuffled", "experts shuffled", "singular values shuffled"):
@@ -186,7 +186,7 @@ def test_names_noise_and_constants_say_nothing_of_the_weights(four):
 
 
 def test_by_tasks_a_learner_reads_whole_models(four):
-    x = reading.measured(four, "weights", "tasks")
+    x = reading.statistics_of(four, "weights", "tasks")
     assert x.shape[:2] == (4, 1)
     w = reading.learnable(four, four.experts["a"])
     flat = torch.cat([v.flatten().double() for v in w.values()])
@@ -306,8 +306,8 @@ def test_heads_only_leaves_the_coefficients_and_moves_the_heads(four):
 
 
 def test_agreement_is_with_the_teachers_and_not_with_labels(four):
-    assert trials.agreement(four, four.experts["a"], ["a"], 6) == 100
-    found = trials.agreement(four, four.base, four.tasks, 4)
+    assert trials.agreement_with_teachers(four, four.experts["a"], ["a"], 6) == 100
+    found = trials.agreement_with_teachers(four, four.base, four.tasks, 4)
     shares = []
     for n in four.tasks:
         x = four.suite.task(n).inputs["val"][:4]
@@ -327,7 +327,9 @@ def test_the_row_of_a_trial(four):
     right = four.answers(state, limit=10)
     assert row["right"] == list(studies.pack_answers(right).values())
     assert row["val"] == pytest.approx(evaluate.percent([four.answers(state, "val")]))
-    assert row["agree"] == pytest.approx(trials.agreement(four, state, four.tasks, 10))
+    assert row["agree"] == pytest.approx(
+        trials.agreement_with_teachers(four, state, four.tasks, 10)
+    )
     assert row["losses"] == pytest.approx(found.trained.losses, abs=1e-5)
     np.testing.assert_allclose(row["coefficients"], found.coefficients, atol=1e-4)
 
@@ -339,7 +341,7 @@ def test_a_rule_takes_the_setting_that_agrees_most(four):
     key = baselines.Baseline(four.mark, "Task arithmetic", samples=4, test_samples=6)
     setting, state = baselines.baseline_of(four, key)
     agree = {
-        s: trials.agreement(
+        s: trials.agreement_with_teachers(
             four, merge.task_arithmetic(four.base, list(four.experts.values()), s), four.tasks, 6
         )
         for s in baselines.SCALES
