@@ -106,5 +106,5 @@ def with_ranks(trials: Trials, repetitions: int, **settings) -> Table:
 
 def over_ranks(table: Table) -> Table:
     """Rank 3 minus each other rank, and minus random numbers in the place of singular values."""
-    others = [str(k) for k in (*RANKS, 0) if k != PEAK]
-    return feature_contrasts(table, [(f"rank {n}", str(PEAK), n) for n in (*others, "random")])
+    asked = [(f"3 minus {n}", str(PEAK), str(n)) for n in (*RANKS, 0) if n != PEAK]
+    return feature_contrasts(table, [*asked, ("3 minus random numbers", str(PEAK), "random")])
