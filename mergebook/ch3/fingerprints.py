@@ -139,7 +139,8 @@ def proxies(r: OpenSuite, best: Table, free: Table, rank: int) -> Table:
     """How each statistic goes with the best coefficients, over experts: mean over layers.
 
     `over` is its size minus half of what coefficients from teachers reach (`proxy_ceilings`), taken
-    layer by layer; `all_low` and `all_high` have 95 % for all statistics of a kind together.
+    layer by layer; `all_low` and `all_high` have 95 % for all statistics of a kind together, and so
+    has `whole`, the upper bound of what it has over the whole ceiling.
     """
     target, out = coefficients_of(best)[0], []
     half = mean_by_layer([by_layer(c, target) for c in coefficients_of(free)]) / 2
@@ -152,7 +153,8 @@ def proxies(r: OpenSuite, best: Table, free: Table, rank: int) -> Table:
             sign = 1 if np.nanmean(rho) >= 0 else -1
             gap = sign * rho[known] - half[known]
             both = of_mean(gap, len(names))
-            found = (*of_mean(rho[~np.isnan(rho)]), both.value, both.low, both.high)
+            whole = of_mean(gap - half[known], len(names)).high
+            found = (*of_mean(rho[~np.isnan(rho)]), both.value, both.low, both.high, whole)
             out.append((kind, name, *found))
-    columns = ["kind", "statistic", "value", "low", "high", "over", "all_low", "all_high"]
+    columns = ["kind", "statistic", "value", "low", "high", "over", "all_low", "all_high", "whole"]
     return pd.DataFrame(out, columns=columns)

@@ -53,7 +53,7 @@ def rhos(weights=(0.0, 0.1), changes=(0.0, 0.1), first=None):
         for name in ("mean", "variance"):
             over, wide = first if first and kind == "weights" and name == "mean" else (v, half)
             both = interval(over, wide / 1.5)
-            rho = {"value": 0.2 + over, "low": 0.1, "high": 0.3, "over": over}
+            rho = {"value": 0.2 + over, "low": 0.1, "high": 0.3, "over": over, "whole": over - 0.1}
             both = {name: both[name] for name in ("all_low", "all_high")}
             rows.append({"kind": kind, "statistic": name} | rho | both)
     return pd.DataFrame(rows)
@@ -217,7 +217,10 @@ SAID = {
         "rows.5": {"reading": ONE, "over": NOTHING, "value": 1},
         "new.1.what": SCALES[0],
     },
-    (TELL, HOLDS): {"best.0": {"kind": "weights", "statistic": "mean"}, "statistics": 2},
+    (TELL, HOLDS): {
+        "best.0": {"kind": "weights", "statistic": "mean"},
+        **{"statistics": 2, "short": 3, "all": 4},
+    },
     (TWO, CORRECTED): {"enough": ONE, "deeper.1": {"reading": EACH, "value": 2}},
     (TABLE5, CORRECTED): {"some": ONE, "rows.1.what": PATH[2], "intervals": f"{ONE}: 6, {EACH}: 6"},
     (NORM, CORRECTED): {"helped": f"{ONE} and {EACH}", "exact": True, "rows.0.what": ALL},

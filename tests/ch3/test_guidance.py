@@ -226,7 +226,7 @@ def test_a_statistic_that_is_the_coefficient_is_a_perfect_proxy(r):
     assert len(found) == 8
     norm = found.loc[("changes", "magnitude")]
     assert norm.value == pytest.approx(-1) and norm.over == pytest.approx(0.5)
-    assert norm.all_low == pytest.approx(0.5)
+    assert norm.all_low == pytest.approx(0.5) and norm.whole == pytest.approx(0)
     assert found.value.abs().max() <= 1 + 1e-9 and found.value.abs().min() < 0.9
     ceiling = fingerprints.proxy_ceilings(best, frames(-x[..., 2], x[..., 2], -x[..., 2]))
     assert list(ceiling.value.round(9)) == [pytest.approx(1 / 3), pytest.approx(-1 / 3)]

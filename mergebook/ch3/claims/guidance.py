@@ -48,6 +48,8 @@ def statistics_know_tasks(spreads: Table, proxies: Table, ceilings: Table) -> Ou
         "spreads": spreads.to_dict("records"),
         "best": best,
         "statistics": len(proxies) // len(half),
+        "short": int((proxies.whole < 0).sum()),
+        "all": len(proxies),
     }
     values |= {f"c{i}": row for i, row in enumerate(ceilings.to_dict("records"))}
     return weighed(bool(holds), len(fails) == len(half), values=values)
