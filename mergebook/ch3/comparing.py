@@ -74,7 +74,7 @@ class Trials:
                     rates[name] = sorted([*rates[name], further[at]])
                 else:
                     best[name] = replace(named[name], rate=rates[name][at])
-        return best
+        return {name: best[name] for name in named}
 
     def repeated(
         self, named: Mapping[str, Trial], trials: int, by: str = "agree", **change
