@@ -16,8 +16,14 @@ RUNS = {
     "03a": (FEW, {"03a-answers.csv", "03a-leads.csv", "03a-reach.csv", "comparison.json"}),
     "03b": (FEW, {"03b-accuracy.csv", "03b-new.csv", "guidance.json", "new-experts.json"}),
     "03i": (FEW, {"03i-accuracy.csv", "03i-ranks.csv", "features.json"}),
-    "03j": (FEW, {"03j-truth.csv", "03j-gains.csv", "labels-or-teachers.json"}),
-    "03k": (FEW, {"03k-errors.csv", "03k-apart.csv", "lessons-by-entropy.json"}),
+    "03j": (
+        FEW | {"test_samples": 8},
+        {"03j-truth.csv", "03j-gains.csv", "labels-or-teachers.json"},
+    ),
+    "03k": (
+        FEW | {"test_samples": 8},
+        {"03k-errors.csv", "03k-apart.csv", "lessons-by-entropy.json"},
+    ),
     "03l": (FEW | {"steps": 10, "samples": 2}, {"03l-growth.csv", "more-inputs.json"}),
     "03m": (FEW | {"steps": 10}, {"03m-leads.csv", "03m-slopes.csv", "tasks-left-out.json"}),
     "03n": (FEW, {"03n-students.csv", "03n-merges.csv", "merged-students.json"}),
