@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from mergebook.ch3.baselines import Baseline, baseline_of
-from mergebook.ch3.comparing import lead
+from mergebook.ch3.comparing import lead, leads
 from mergebook.ch3.reading import read
-from mergebook.ch3.students import LABELS, classroom, family_of, schooled
+from mergebook.ch3.students import LABELS, classroom, family_of, schooled, unpacked
 from mergebook.ch3.students_merged import ADA, ANSWERS, FREED, both_moments, by_moments
 from mergebook.ch3.teaching import POOL, lesson
 from mergebook.ch3.trials import (
@@ -265,3 +265,34 @@ def listing() -> pd.DataFrame:
                 right = False
             rows.append((name, count, right))
     return pd.DataFrame(rows, columns=["version", "models", "right"])
+
+
+def order_or_level(table: pd.DataFrame) -> pd.DataFrame:
+    """Leads of coefficients by place over the same shuffled, and over their mean, by moments."""
+    parts = [
+        leads(part, f"{who}: {MEAN}", [f"{who}: {n}" for n in (SHUFFLED, LEVEL)]).assign(
+            moments=moments
+        )
+        for who in ("one network", "one a layer", ADA)
+        for moments, part in by_moments(table).items()
+    ]
+    return pd.concat(parts, ignore_index=True)[["over", "moments", "value", "low", "high"]]
+
+
+def turning(best: Mapping[str, Trial], three: str, **same) -> dict[str, Turned]:
+    """StatsMerging and free coefficients at these step sizes, for Algorithm 1."""
+    names = ("one network", "one a layer", FREED)
+    return {n: Turned(**asdict(best[n]) | {"three": three} | same) for n in names}
+
+
+def turned_rules(
+    r: OpenSuite, three: str, seeds: Sequence[int], rules: Sequence[str], **same
+) -> list[TurnedRule]:
+    """These rules for Algorithm 1."""
+    return [TurnedRule(r.mark, n, seed=s, three=three, **same) for n in rules for s in seeds]
+
+
+def both_alone(rows: pd.DataFrame) -> str:
+    """Accuracies of the convolutional teacher and of its student, in words."""
+    mean = {n: np.mean([unpacked(x).mean() for x in rows[n]]) for n in ("teacher", "student")}
+    return "native task alone: " + ", ".join(f"{n} {100 * v:.1f} %" for n, v in mean.items())
