@@ -17,7 +17,7 @@ from torch import Tensor
 from mergebook.ch3.baselines import Baseline, baseline_of
 from mergebook.ch3.comparing import lead, leads
 from mergebook.ch3.reading import read
-from mergebook.ch3.students import LABELS, classroom, family_of, schooled, unpacked
+from mergebook.ch3.students import LABELS, answers_in, classroom, family_of, schooled
 from mergebook.ch3.students_merged import ADA, ANSWERS, FREED, both_moments, by_moments
 from mergebook.ch3.teaching import POOL, lesson
 from mergebook.ch3.trials import (
@@ -294,5 +294,5 @@ def turned_rules(
 
 def both_alone(rows: pd.DataFrame) -> str:
     """Accuracies of the convolutional teacher and of its student, in words."""
-    mean = {n: np.mean([unpacked(x).mean() for x in rows[n]]) for n in ("teacher", "student")}
+    mean = {n: np.mean([answers_in(x).mean() for x in rows[n]]) for n in ("teacher", "student")}
     return "native task alone: " + ", ".join(f"{n} {100 * v:.1f} %" for n, v in mean.items())

@@ -68,7 +68,7 @@ def three_tasks(r: OpenSuite) -> str:
     return " ".join(COUNTERPARTS.get(r.name, r.tasks[:3]))
 
 
-def convolutional(width: int) -> nn.Sequential:
+def small_convolutional(width: int) -> nn.Sequential:
     """A small convolutional network with BatchNorm, whose output has `width` numbers."""
 
     def block(a, b, stride=1):
@@ -100,7 +100,7 @@ def classroom(r: OpenSuite, start: int, kind: torch.dtype = torch.float64) -> Su
     width, normalised = r.backbone.width, r.backbone.normalised
     with torch.random.fork_rng():
         torch.manual_seed(start)
-        net = backbones.Plain(convolutional(width).to(kind), width, normalised)
+        net = backbones.Plain(small_convolutional(width).to(kind), width, normalised)
     state = {n: w.clone() for n, w in net.module.state_dict().items()}
     return Suite("students", net, state, {}, as_pixels(r))
 
@@ -195,7 +195,7 @@ def student_keys(
 # ------------------------------------------------------------------------ what the page compares
 
 
-def unpacked(text: str) -> np.ndarray:
+def answers_in(text: str) -> np.ndarray:
     """Packed answers as (inputs,) bool."""
     return studies.unpack_answers({"": text})[""]
 
@@ -224,7 +224,7 @@ def student_gaps(rows: Table) -> Table:
 def student_table(rows: Table) -> Table:
     """Accuracies in percent, mean over families; a column for each way."""
     table = by_student(rows)
-    percent = table.right.map(lambda x: 100 * unpacked(x[0]).mean())
+    percent = table.right.map(lambda x: 100 * answers_in(x[0]).mean())
     mean = table.assign(percent=percent).groupby(["task", "what"], sort=False).percent.mean()
     return mean.unstack()
 
@@ -243,7 +243,7 @@ def kept_by(average: Table, rows: Table) -> Table:
     answers = {"mean moments": average.right, "renewed moments": average.renewed}
     out = []
     for moments, column in answers.items():
-        each = [np.mean([unpacked(x).mean() for x in row]) for row in column]
+        each = [np.mean([answers_in(x).mean() for x in row]) for row in column]
         out.append((moments, 100 * float(np.mean(each)) / mean))
     return pd.DataFrame(out, columns=["moments", "share"])
 
