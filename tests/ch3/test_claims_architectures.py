@@ -181,7 +181,7 @@ NEAR = [
     (
         "stats-table9-unseen-architecture",
         "above with one kind of moments alone",
-        UNDECIDED,
+        CORRECTED,
         (moved(-5, **{LAST: (5, 0)}), moved(-5)),
     ),
     (
@@ -189,6 +189,12 @@ NEAR = [
         "below with one kind of moments alone",
         UNDECIDED,
         (moved(-5, **{FIRST: (-5, 0)}), moved(-5)),
+    ),
+    (
+        "stats-table9-unseen-architecture",
+        "above by one interval of its own, not by all together",
+        UNDECIDED,
+        (moved(-5, **{LAST: 1.2}), moved(-5)),
     ),
     ("stats-transfer-below-average", "level", HOLDS, (moved(0),)),
     (
@@ -214,7 +220,11 @@ SAID = {
         "rows.0.leads": "Average +5.0 [+4.0, +6.0]; Task arithmetic +5.0 [+4.0, +6.0]; "
         "free coefficients +5.0 [+4.0, +6.0]",
     },
-    ("stats-table9-unseen-architecture", CORRECTED): {"shown": LAST, "intervals": 20, "best": -5},
+    ("stats-table9-unseen-architecture", CORRECTED): {
+        "shown": f"{LAST}, mean moments; {LAST}, renewed moments",
+        "intervals": 20,
+        "best": -5,
+    },
     ("stats-transfer-below-average", FAILS): {
         "best.value": 5,
         "reading": f"{FIRST}, renewed moments",

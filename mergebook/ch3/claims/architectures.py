@@ -133,33 +133,24 @@ def whole_recipe(leads: Table, listing: Table) -> Outcome:
 def moved_lead(over_ada: Table, over_average: Table) -> Outcome:
     """Moved StatsMerging leads moved AdaMerging under each reading, with either kind of moments.
 
-    Corrected: under one reading with both. A reading is a network, a form of its coefficients and a
-    way to move them.
+    A reading is a network, a form of its coefficients and a way to move them. Corrected: under one
+    with one kind of moments, by intervals that together have 95 %, since it is one of many.
     """
     found = []
     for reading, part in over_ada.groupby("reading"):
-        bars = over_average[over_average.reading == reading]
-        found.append(
-            {
-                "reading": reading,
-                "above": bool((part.low > 0).all()),
-                "excluded": bool((part.all_high < 0).all()),
-                "leads": "; ".join(
-                    f"{r.moments} {of_lead(r):+.1f}"
-                    for r in part.sort_values("moments").itertuples()
-                ),
-                "best": float(bars.value.max()),
-            }
-        )
-    clear = [row["above"] for row in found]
+        part = part.sort_values("moments")
+        leads = (f"{r.moments} {of_lead(r):+.1f}" for r in part.itertuples())
+        found.append({"reading": reading, "leads": "; ".join(leads)})
+    clear = over_ada[over_ada.all_low > 0]
+    others = over_average[~over_average.reading.map(is_average)]
     values = {
         "rows": found,
-        "shown": shown_by(found),
+        "shown": "; ".join(sorted(clear.reading + ", " + clear.moments)),
         "intervals": len(over_ada),
-        "best": max(row["best"] for row in found if not is_average(row["reading"])),
+        "best": float(others.value.max()),
     }
-    against = all(row["excluded"] for row in found)
-    return weighed(all(clear), against, any(clear), values)
+    against = bool((over_ada.all_high < 0).all())
+    return weighed(bool((over_ada.low > 0).all()), against, not clear.empty, values)
 
 
 def is_average(reading: str) -> bool:
