@@ -1,6 +1,7 @@
 """What decides the claims of Chapter 3: pure functions, tables in, an `Outcome` out."""
 
 from mergebook.ch3.claims import (
+    architectures,
     coefficients,
     corruption,
     definitions,
@@ -22,6 +23,7 @@ from mergebook.ch3.claims import (
 )
 
 __all__ = [
+    "architectures",
     "coefficients",
     "corruption",
     "definitions",
