@@ -152,7 +152,8 @@ class Splits:
 def searched_methods(runs: Trials, steps: int, samples: int, inputs: int) -> dict[str, Trial]:
     """The trained methods at the step sizes that suit all tasks of the suite best."""
     given = {"steps": steps, "count": samples, "test_samples": inputs}
-    return runs.searched({n: replace(t, **given) for n, t in LEARNT.items()})
+    best = runs.searched({n: replace(t, **given) for n, t in LEARNT.items()})
+    return {n: best[n] for n in LEARNT}
 
 
 def accuracy_of_splits(answers: Table) -> Table:

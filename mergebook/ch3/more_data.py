@@ -50,7 +50,7 @@ def sweep_sizes(samples: int) -> list[int]:
     return sorted({max(1, round(samples * times)) for times in TIMES})
 
 
-def enough_inputs(r: OpenSuite, samples: int) -> None:
+def require_pool(r: OpenSuite, samples: int) -> None:
     """Raise `ValueError` unless each task's pool has as many inputs as the sweep asks for."""
     for name in r.tasks:
         if (found := len(lesson(r, name, POOL)[1])) < max(sweep_sizes(samples)):
@@ -256,7 +256,7 @@ def with_heads(page: Page, r: OpenSuite, table: Table, samples: int, trials: int
     return pd.concat(parts, ignore_index=True)[["what", "seed", "right"]].assign(suite=r.name)
 
 
-def above_teachers(merges: Table, teachers: Table) -> Table:
+def minus_teachers(merges: Table, teachers: Table) -> Table:
     """Merges minus their teachers: on the mean of tasks, and on how many tasks clearly above.
 
     `all_low` and `all_high` have 95 % for all rows together; `tasks_above` counts tasks whose

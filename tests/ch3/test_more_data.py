@@ -42,9 +42,9 @@ def test_sizes_are_a_quarter_the_usual_and_five_times():
 
 
 def test_a_pool_that_is_too_small_is_refused_before_any_work(pictures):
-    more_data.enough_inputs(pictures, 4)  # 24 inputs a task, of which 20 are needed
+    more_data.require_pool(pictures, 4)  # 24 inputs a task, of which 20 are needed
     with pytest.raises(ValueError, match="pets of tiny has 24 inputs to learn from; 5 samples"):
-        more_data.enough_inputs(pictures, 5)
+        more_data.require_pool(pictures, 5)
 
 
 def test_every_method_learns_at_every_size_and_learners_for_longer(swept):
@@ -132,7 +132,7 @@ def test_heads_that_learn_the_test_inputs_know_them_best(swept, pictures):
     page, table = swept
     found = more_data.with_heads(page, pictures, table, 4, 1)
     teachers = more_data.teachers_of(page, pictures, 12)
-    above = more_data.above_teachers(found, teachers).set_index("what")
+    above = more_data.minus_teachers(found, teachers).set_index("what")
     assert len(above) == 2 * 4
     for learner in LEARNERS:
         kinds = above.accuracy[[f"{learner}, {said}" for said in more_data.FITS.values()]]
@@ -184,7 +184,7 @@ def test_heads_learn_from_what_their_name_says(pictures, monkeypatch):
 def test_tasks_above_their_teacher_are_counted():
     merges = pd.DataFrame({"what": ["m"], "right": [[packed(90), packed(40)]]})
     teachers = pd.DataFrame({"what": ["teachers"], "right": [[packed(50), packed(50)]]})
-    found = more_data.above_teachers(merges, teachers).iloc[0]
+    found = more_data.minus_teachers(merges, teachers).iloc[0]
     assert (found.tasks_above, found.most, found.value) == (1, 40, 15)
 
 

@@ -20,7 +20,7 @@ def ordered(table: Table) -> Table:
     )
 
 
-def by_reading(table: Table) -> list[Table]:
+def per_learner(table: Table) -> list[Table]:
     """The rows of each reading of the learner."""
     return [table[table.what == name] for name in LEARNERS]
 
@@ -32,7 +32,7 @@ def generalises(leads: Table) -> Outcome:
     Fails if some baseline is above each learner; corrected: one learner is above the four.
     """
     against_four = ordered(leads[leads.over.isin(RIVALS)])
-    parts = by_reading(against_four)
+    parts = per_learner(against_four)
     holds = [set(part.over) == set(RIVALS) and bool((part.low > 0).all()) for part in parts]
     below = all(bool((part.all_high < 0).any()) for part in parts)
     controls = ordered(leads[~leads.over.isin(RIVALS)])
@@ -56,10 +56,10 @@ def reliable(leads: Table, slopes: Table) -> Outcome:
     against the rules of Table 3, which learn nothing here.
     """
     leads, slopes = (t[t.over != "free coefficients"] for t in (leads, slopes))
-    above = [bool((part.low > 0).all()) for part in by_reading(leads)]
-    steeper = [bool((part.high < 0).any()) for part in by_reading(slopes)]
+    above = [bool((part.low > 0).all()) for part in per_learner(leads)]
+    steeper = [bool((part.high < 0).any()) for part in per_learner(slopes)]
     holds = bool(len(leads)) and all(above) and not any(steeper)
-    against = all(bool((part.all_high < 0).any()) for part in by_reading(leads))
+    against = all(bool((part.all_high < 0).any()) for part in per_learner(leads))
     rules = leads[leads.over.isin(PRINTED)]
     kept = slopes[slopes.over.isin(PRINTED)]
     corrected = bool(len(rules)) and bool((rules.low > 0).all() and (kept.low > 0).all())

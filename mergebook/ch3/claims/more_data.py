@@ -27,7 +27,7 @@ def told(table: Table) -> list[dict]:
     return [row._asdict() | {"lead": of_lead(row)} for row in table.itertuples(index=False)]
 
 
-def learners(table: Table) -> Table:
+def of_learners(table: Table) -> Table:
     """The rows of StatsMerging."""
     return table[table.what.isin(LEARNERS)]
 
@@ -35,7 +35,7 @@ def learners(table: Table) -> Table:
 @claim("stats-plusplus-accuracies")
 def plusplus_levels(growth: Table) -> Outcome:
     """On each of the paper's networks the printed level and gain, up to 2 points."""
-    own = rows_of(learners(growth), over="")
+    own = rows_of(of_learners(growth), over="")
     seen = own[own.suite.isin(PRINTED)]
     close, far = [], []
     for row in seen.itertuples():
@@ -51,7 +51,7 @@ def plusplus_levels(growth: Table) -> Outcome:
 @claim("stats-table15-data-rate")
 def data_rate(growth: Table, printed: Table) -> Outcome:
     """On ViT-B/32 the printed difference of both gains, up to 2 points."""
-    own = rows_of(learners(growth), over=RIVAL)
+    own = rows_of(of_learners(growth), over=RIVAL)
     seen = own[own.suite == "clip-vit-b-32"]
     close = bool(len(seen)) and bool(((seen.value - PRINTED_EXCESS).abs() <= NEAR).all())
     against = bool(len(seen)) and bool((seen.all_high < PRINTED_EXCESS - NEAR).all())
@@ -60,7 +60,7 @@ def data_rate(growth: Table, printed: Table) -> Outcome:
     off = printed[printed.off]
     values = {
         "rows": told(own),
-        "gains": told(rows_of(learners(growth), over="")),
+        "gains": told(rows_of(of_learners(growth), over="")),
         "rival": of_lead(next(rates.itertuples())),
         "off": [{"row": i, "printed": r.printed, "mean": r["mean"]} for i, r in off.iterrows()],
         "gain": plus.gain,
@@ -76,7 +76,7 @@ def data_efficiency(growth: Table, leads: Table) -> Outcome:
     Fewer: ahead with as many inputs, at each size. Fails if both senses are excluded for both
     learners; corrected: one of them holds for one learner, all trained for the same steps.
     """
-    gains = rows_of(learners(growth), over=RIVAL)
+    gains = rows_of(of_learners(growth), over=RIVAL)
     ahead = rows_of(leads)
     more = {n: gains[gains.what == n] for n in LEARNERS}
     fewer = {n: ahead[ahead.what == n] for n in LEARNERS}
@@ -89,7 +89,9 @@ def data_efficiency(growth: Table, leads: Table) -> Outcome:
         (more[n].all_high < 0).all() and (fewer[n].all_high < 0).any() and len(more[n])
         for n in LEARNERS
     )
+    free = growth[(growth.what == "free coefficients") & (growth.change == INPUTS)]
     values = {"gains": told(gains), "leads": told(ahead), "which": "; ".join(which) or "none"}
+    values["free"] = of_lead(next(free.itertuples()))
     return weighed(holds, bool(against), bool(which), values)
 
 
