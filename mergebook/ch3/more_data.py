@@ -173,35 +173,29 @@ def head_fitted(x: Tensor, y: Tensor, strength: float) -> ClassifierMixin:
     return fit.fit(x.double().numpy(), y.numpy())
 
 
-WEAK = 1e5  # inverse penalty of heads fitted to the test inputs: all but none
-STRENGTHS = (1.0, 30.0, 1000.0)  # the others' is chosen on validation inputs
+KNOWN, WEAK = 30.0, 1e5  # inverse penalties: of heads for other inputs, and all but none
 
 
 def heads_of(r: OpenSuite, state: State, task: str, limit: int) -> dict[str, Tensor]:
     """Which test inputs of a task a merge answers rightly with each of three fitted heads.
 
-    Heads learn all inputs of the pool, with labels or the teacher's answers (which also choose the
-    penalty, on validation inputs), or the test inputs with their labels.
+    Heads learn all inputs of the pool, with the teacher's answers or with labels, or the test
+    inputs with their labels.
     """
 
     def seen(inputs) -> Tensor:
         return torch.nn.functional.normalize(r.backbone.embed(state, inputs).cpu(), dim=1)
 
     pool, labels = lesson(r, task, POOL)
-    held, truth = lesson(r, task, "val")
-    pool, held = seen(pool), seen(held)
-    test, answers = seen(r.suite.task(task).inputs["test"][:limit]), r.labels(task, limit=limit)
-    out = {}
-    for name, given, aim in (
-        ("taught", taught(r, task, POOL).argmax(1), taught(r, task, "val").argmax(1)),
-        ("labelled", labels, truth),
-    ):
-        fits = [head_fitted(pool, given, strength) for strength in STRENGTHS]
-        best = max(fits, key=lambda fit: fit.score(held.double().numpy(), aim.numpy()))
-        out[name] = torch.from_numpy(best.predict(test.double().numpy())) == answers
-    fit = head_fitted(test, answers, WEAK)
-    out["tested"] = torch.from_numpy(fit.predict(test.double().numpy())) == answers
-    return out
+    pool, test = seen(pool), seen(r.suite.task(task).inputs["test"][:limit])
+    answers = r.labels(task, limit=limit)
+    fits = {
+        "taught": head_fitted(pool, taught(r, task, POOL).argmax(1), KNOWN),
+        "labelled": head_fitted(pool, labels, KNOWN),
+        "tested": head_fitted(test, answers, WEAK),
+    }
+    said = {name: fit.predict(test.double().numpy()) for name, fit in fits.items()}
+    return {name: torch.from_numpy(each) == answers for name, each in said.items()}
 
 
 def heads_row(key: Trial, sources: Mapping[str, str], device: str) -> dict:

@@ -63,8 +63,8 @@ CASES = {
     "stats-scaling-is-reliable": {
         HOLDS: (counted(), sloped()),
         CORRECTED: (counted(changes={ADA: -1.0}), sloped(changes={ADA: -1.0})),
-        FAILS: (counted(changes={"TIES, 4": -1.0}), sloped()),
-        UNDECIDED: (counted(0.0), sloped()),
+        FAILS: (counted(changes={"TIES, 4": -1.0}), sloped(0.0)),
+        UNDECIDED: (counted(0.0), sloped(0.0)),
     },
     "stats-table3main-8-14-20": {
         HOLDS: (counted(sizes=(8, 20)), drops()),
@@ -110,7 +110,13 @@ NEAR = [
         "stats-scaling-is-reliable",
         "below for one learner alone",
         UNDECIDED,
-        (counted(changes={"TIES, 4, shared": -1.0}), sloped()),
+        (counted(changes={"TIES, 4, shared": -1.0}), sloped(0.0)),
+    ),
+    (
+        "stats-scaling-is-reliable",
+        "level with a rule, which loses more",
+        CORRECTED,
+        (counted(changes={"TIES, 2": 0.0}), sloped()),
     ),
     (
         "stats-scaling-is-reliable",
