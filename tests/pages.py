@@ -32,6 +32,10 @@ def errors(executed):
     ]
 
 
+def unseen(*shown, **how):
+    """`display` where nobody looks."""
+
+
 def through(notebook, parameters, cells=None, environment=None):
     """Execute the code of a page, or its first `cells` code cells, in this process.
 
@@ -40,13 +44,13 @@ def through(notebook, parameters, cells=None, environment=None):
     code = [
         cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"
     ]
-    namespace = {"__name__": "__main__"}
+    namespace = {"__name__": "__main__", "display": unseen}
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
         for name, value in (environment or {}).items():
             patch.setenv(name, str(value))
         if cache := (environment or {}).get("HF_DATASETS_CACHE"):  # read once, at its import
             patch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
-        patch.setattr("IPython.core.display_functions.display", lambda *shown, **how: None)
+        patch.setattr("IPython.core.display_functions.display", unseen)
         patch.chdir(notebook.parent)
         for cell in code[:cells]:
             exec(cell.source, namespace)

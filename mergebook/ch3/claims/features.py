@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from mergebook.ch3.features import PATH, RANKS
+from mergebook.ch3.features import PATH, QUESTIONS, RANKS
+from mergebook.ch3.guidance import READINGS
 from mergebook.claims import Outcome, claim
 from mergebook.weighing import below, weighed
 
@@ -29,12 +30,13 @@ def features_add(leads: Table) -> Outcome:
     corrected for their number.
     """
     of = rows_by_reading(leads)
-    clear = [n for n, part in of.items() if (part.low > 0).all()]
+    asked = len(QUESTIONS["features"])
+    clear = [n for n, part in of.items() if len(part) == asked and (part.low > 0).all()]
     below = [n for n, part in of.items() if (part.all_high < 0).any()]
     first = {n: part[part.what.isin(PATH[1:3])] for n, part in of.items()}
     some = [n for n, part in first.items() if len(part) and (part.low > 0).all()]
     values = told_of_leads(leads) | {"some": " and ".join(some)}
-    return weighed(bool(clear), len(below) == len(of), bool(some), values)
+    return weighed(bool(clear), len(below) == len(READINGS), bool(some), values)
 
 
 @claim("stats-magnitude-is-redundant")
@@ -49,7 +51,7 @@ def magnitude_adds(leads: Table, norms: Table) -> Outcome:
     error = norms.error.max()
     values = told_of_leads(leads) | {"exact": below(norms.error, EXACT), "error": error}
     values["helped"] = " and ".join(alone.reading[alone.low > 0])
-    against = bool(len(out)) and bool((out.all_high < 0).all())
+    against = len(out) == len(READINGS) and bool((out.all_high < 0).all())
     return weighed(bool((out.low > 0).any()), against, bool((alone.low > 0).any()), values)
 
 
@@ -63,7 +65,7 @@ def singular_values_add(leads: Table) -> Outcome:
     of = rows_by_reading(asked)
     clear = [n for n, part in of.items() if len(part) == 2 and (part.low > 0).all()]
     below = [n for n, part in of.items() if (part.all_high < 0).any()]
-    return weighed(bool(clear), len(below) == len(of), values=told_of_leads(leads))
+    return weighed(bool(clear), len(below) == len(READINGS), values=told_of_leads(leads))
 
 
 @claim("stats-table6-rank-sweep")
@@ -75,4 +77,4 @@ def rank_three_best(leads: Table) -> Outcome:
     of = rows_by_reading(leads[leads.over.isin([str(k) for k in RANKS])])
     clear = [n for n, part in of.items() if (part.low > 0).all()]
     below = [n for n, part in of.items() if (part.all_high < 0).any()]
-    return weighed(bool(clear), len(below) == len(of), values=told_of_leads(leads))
+    return weighed(bool(clear), len(below) == len(READINGS), values=told_of_leads(leads))
