@@ -36,13 +36,17 @@ class Interval(NamedTuple):
         return self.high < 0
 
 
-def of_mean(values: Sequence[float]) -> Interval:
-    """The mean of independent repetitions, by Student's t; NaN bounds for fewer than two."""
+def of_mean(values: Sequence[float], among: int = 1) -> Interval:
+    """The mean of independent repetitions, by Student's t; NaN bounds for fewer than two.
+
+    `among` many of them have 95 % together (Bonferroni).
+    """
     values = np.asarray(list(values), float)
     mean = float(values.mean()) if len(values) else float("nan")
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    half = stats.t.ppf(1 - 0.025 / among, len(values) - 1) * values.std(ddof=1)
+    half /= np.sqrt(len(values))
     return Interval(mean, float(mean - half), float(mean + half))
 
 

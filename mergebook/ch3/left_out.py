@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mergebook.ch3.baselines import Baseline, baselines
+from mergebook.ch3.baselines import Baseline, rules_asked
 from mergebook.ch3.comparing import Trials, right_of
 from mergebook.ch3.trials import (
     ADAMERGING,
@@ -17,7 +17,7 @@ from mergebook.ch3.trials import (
     OWN,
     SHARED,
     Trial,
-    agreement,
+    agreement_with_teachers,
     combined,
     experiment,
     graded,
@@ -33,7 +33,7 @@ from mergehelpers import states
 Table = pd.DataFrame
 
 EXPERIMENT = experiment("more tasks")  # the search of step sizes, and sets of tasks
-RULES = baselines("rules on some of the tasks")
+RULES = rules_asked("rules on some of the tasks")
 LEARNERS = {"shared": SHARED, "one a layer": OWN}  # the text's, the released scripts'
 LEARNT = LEARNERS | {
     "shared, shuffled": replace(SHARED, reads="statistics, shuffled"),
@@ -79,7 +79,7 @@ def left_out_row(key: Trial, sources: Mapping[str, str], device: str) -> dict:
     state = combined(r, key, found.coefficients)
     losses = np.array_split(found.trained.losses, min(10, len(found.trained.losses)))
     return {
-        "agree": agreement(r, state, found.tasks, key.test_samples),
+        "agree": agreement_with_teachers(r, state, found.tasks, key.test_samples),
         "losses": [round(float(part.mean()), 5) for part in losses],
         **on_others(r, key, state),
     }

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from mergebook import studies
-from mergebook.ch3.baselines import Alone, alone
+from mergebook.ch3.baselines import Alone, own_models
 from mergebook.ch3.comparing import Trials, lead, right_of
 from mergebook.ch3.printed import averaged
 from mergebook.ch3.teaching import POOL, lesson, taught
@@ -36,7 +36,7 @@ from mergehelpers.states import State
 Table = pd.DataFrame
 
 EXPERIMENT = experiment("more inputs")
-TEACHERS = alone("teachers of more inputs")
+TEACHERS = own_models("teachers of more inputs")
 LEARNERS = {"shared": SHARED, "one a layer": OWN}  # the text's, the released scripts'
 RIVAL = "AdaMerging++"
 SWEPT = LEARNERS | {"free coefficients": FREE, RIVAL: ADAMERGING_PP}
