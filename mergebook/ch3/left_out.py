@@ -190,7 +190,7 @@ def of_item_pairs(pairs: Sequence[str], values: Sequence[float], among: int = 1)
 
 
 def split_leads(scores: Table, part: str = "left out") -> Table:
-    """Each learner minus every other method over all splits, with intervals over tasks.
+    """Each learner minus every method beside it over all splits, with intervals over tasks.
 
     `all_low` and `all_high` have 95 % for a learner's rows against `RIVALS` together.
     """
@@ -198,7 +198,8 @@ def split_leads(scores: Table, part: str = "left out") -> Table:
     others = [n for n in dict.fromkeys(scores.what) if n not in LEARNERS]
     rows = []
     for what in LEARNERS:
-        for over in others:
+        foreign = [AS_LONG.format(n) for n in LEARNERS if n != what]  # as long as the other's merge
+        for over in (n for n in others if n not in foreign):
             gaps = wide[what] - wide[over]
             one, all_ = (of_item_pairs(list(wide.index), gaps, k) for k in (1, len(RIVALS)))
             rows.append((what, over, *one, all_.low, all_.high))
