@@ -64,10 +64,10 @@ LEAST = {"small": 4e-3, "coefficients": 0.5}
 def garbled(value, least=0.0):
     """The value changed a little: a number by 1 %, answers by one in fifty, a text by a letter.
 
-    Of a list the last entry alone; an empty one gets an entry.
+    Of a list the last entry alone.
     """
     if isinstance(value, list):
-        return [*value[:-1], garbled(value[-1], least)] if value else [0.01]
+        return [*value[:-1], garbled(value[-1], least)]
     if is_packed(value):
         return with_wrong(value)
     if isinstance(value, str):

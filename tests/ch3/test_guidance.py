@@ -110,11 +110,11 @@ def test_new_experts_get_what_the_learner_says_or_the_layers_mean(r):
 
 def test_an_input_without_experts_gives_new_ones_the_layers_mean(r):
     row = computed(r, replace(SHARED, reads="constant", tasks="pets fish", rate=0.3))
-    assert row["differ"] == 0 and row["read"] == row["mean"] and len(row["read"]) == 2
+    assert row[guidance.APART] == 0 and row["read"] == row["mean"] and len(row["read"]) == 2
     other = computed(
         r, replace(SHARED, reads="statistics, within layers", tasks="pets fish", rate=0.3)
     )
-    assert other["differ"] > 0.01 and other["losses"] != row["losses"]
+    assert other[guidance.APART] > 0.01 and other["losses"] != row["losses"]
 
 
 def test_every_pair_is_left_out_once(r):
