@@ -50,13 +50,14 @@ class Trained:
     """What training found, and the way there.
 
     Coefficients (experts, layers), the loss of each step, coefficients on the way `{step: ...}`,
-    and the suite, whose heads may be new.
+    the suite, whose heads may be new, and where they are, the suites on the way.
     """
 
     coefficients: Tensor
     losses: list[float]
     path: dict[int, Tensor]
     suite: Suite = field(repr=False)
+    suites: dict[int, Suite] = field(repr=False, default_factory=dict)
 
 
 def hard(z: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -171,7 +172,7 @@ def train(
     schedule = torch.optim.lr_scheduler.StepLR(
         optimiser, max(1, round(plan.drop * plan.steps)), 0.1
     )
-    generator, losses, path = torch.Generator().manual_seed(seed), [], {}
+    generator, losses, path, suites = torch.Generator().manual_seed(seed), [], {}, {}
     for step in tqdm(
         range(plan.steps),
         desc="train",
@@ -180,6 +181,8 @@ def train(
     ):
         if watch and step % watch == 0:
             path[step] = learner().detach().cpu()
+            if heads:
+                suites[step] = _frozen(suite, list(inputs))
         chosen = {
             task: torch.randperm(len(raw), generator=generator)[: plan.batch]
             for task, raw in inputs.items()
@@ -218,7 +221,8 @@ def train(
     found = learner().detach().cpu()
     if watch:
         path[plan.steps] = found
-    return Trained(found, losses, path, _frozen(suite, list(inputs)) if heads else suite)
+    last = _frozen(suite, list(inputs)) if heads else suite
+    return Trained(found, losses, path, last, suites | {plan.steps: last} if suites else {})
 
 
 def fit(
@@ -324,8 +328,8 @@ def _with_own_heads(suite: Suite, tasks: Sequence[str], place: torch.device) -> 
 
 
 def _frozen(suite: Suite, tasks: Sequence[str]) -> Suite:
-    """The suite with its heads as plain tensors on the CPU."""
-    return _map_heads(suite, tasks, lambda value: value.detach().cpu())
+    """The suite with copies of its heads as plain tensors on the CPU."""
+    return _map_heads(suite, tasks, lambda value: value.detach().cpu().clone())
 
 
 def _map_heads(suite, tasks, change):

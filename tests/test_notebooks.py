@@ -1,5 +1,6 @@
 """What every stored chapter promises, read from the notebooks without running them."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -87,3 +88,14 @@ def test_cell_ids_are_unique(notebook):
 
 def test_code_cells_fit_on_a_screen(code):
     assert not names(cell for cell in code if len(cell.source.splitlines()) > 40)
+
+
+def test_pages_that_moved_lead_to_pages_that_are_there_with_their_anchors():
+    moved = sorted((ROOT / "book" / "_moved").rglob("*.html"))
+    assert moved
+    for path in moved:
+        folder = ROOT / path.parent.relative_to(ROOT / "book" / "_moved")
+        text = path.read_text()
+        (target,) = set(re.findall(r"([\w-]+)\.html", text))
+        assert (folder / f"{target}.ipynb").is_file() and "+ location.hash" in text
+        assert not (folder / f"{path.stem}.ipynb").exists()

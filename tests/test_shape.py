@@ -99,6 +99,11 @@ def public(path):
 SAME = {
     "accuracy": "share of right answers: of a suite's models, of a laboratory's stack",
     "average": "the mean of models: of state dicts, of a stack",
+    "experiment": "an experiment of a chapter's one kind: of merges, of trials",
+    "lead": "accuracy of one method minus another's: printed, of trials",
+    "leads": "a method's leads over others: printed, of trials",
+    "learn": "coefficients learnt: AdaMerging in two forms, a trial",
+    "Learnt": "what such a training found: AdaMerging in two forms, a trial",
     "logits": "class scores: of a merged state, of a soup's model, of a stack",
     "m_ties": "M-TIES: given its keep rates, and finding them",
     "take": "the chosen members: of inputs, of a stack",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from mergebook.ch3.teaching import POOL, lesson
-from mergebook.ch3.trials import agreement, graded, stacked
+from mergebook.ch3.trials import agreement_with_teachers, graded, stacked
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.page import OpenSuite, opened
 from mergehelpers import curvature, merge, states
@@ -91,7 +91,9 @@ def baseline_of(r: OpenSuite, key: Baseline) -> tuple[tuple, State]:
     makers = made_by(r, key, tasks)
     if len(makers) == 1:
         return next((setting, make()) for setting, make in makers.items())
-    tried = {s: agreement(r, make(), tasks, key.test_samples) for s, make in makers.items()}
+    tried = {
+        s: agreement_with_teachers(r, make(), tasks, key.test_samples) for s, make in makers.items()
+    }
     best = max(tried, key=tried.get)
     return best, makers[best]()
 
@@ -108,7 +110,7 @@ def baseline_row(key: Baseline, sources: Mapping[str, str], device: str) -> dict
     }
 
 
-def baselines(name: str, version: int = 1) -> Experiment:
+def rules_asked(name: str, version: int = 1) -> Experiment:
     """An experiment that asks rules without training, its rows in a file of its own."""
     answers = Tolerance(absolute=0.01)
     return Experiment(
@@ -138,6 +140,6 @@ def alone_row(key: Alone, sources: Mapping[str, str], device: str) -> dict:
     return {"right": each}
 
 
-def alone(name: str, version: int = 1) -> Experiment:
+def own_models(name: str, version: int = 1) -> Experiment:
     """An experiment that asks each task's own model."""
     return Experiment(name, version, Alone, alone_row, {"right": Tolerance(absolute=0.01)})

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mergebook import studies
 from mergebook.ch3.trials import Trial
-from mergebook.experiments import Experiment
+from mergebook.experiments import Experiment, Store
 from mergebook.intervals import Interval, of_runs
 from mergebook.page import OpenSuite, Page
 
@@ -29,7 +29,7 @@ def stepped(rate: float, up: bool) -> float:
 
 
 class Trials:
-    """A page's trials on one suite, as rows of one experiment.
+    """A page's trials on one suite, or those of stored rows, as rows of one experiment.
 
     Each trial searches `rates` with `searches` seeds, and goes on outwards while the best lies at
     an edge. The best is the one whose merges agree most with the teachers on validation inputs.
@@ -37,7 +37,7 @@ class Trials:
 
     def __init__(
         self,
-        page: Page,
+        page: Page | Store,
         r: OpenSuite,
         experiment: Experiment,
         rates: Sequence[float] = RATES,
@@ -51,7 +51,7 @@ class Trials:
         """The rows of these trials on the suite, one each, in their order."""
         keys = [replace(t, models=self.r.mark) for t in trials]
         return self.page.table(
-            self.experiment, keys, sources={self.r.mark: self.r.source}, device=self.page.device
+            self.experiment, keys, sources={self.r.mark: self.r.source}, device=self.r.device
         )
 
     def searched(self, named: Mapping[str, Trial], by: str = "agree") -> dict[str, Trial]:

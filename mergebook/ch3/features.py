@@ -9,7 +9,7 @@ import torch
 
 from mergebook.ch3.comparing import Trials, lead
 from mergebook.ch3.guidance import EACH, NO_NETWORK, ONE, READINGS
-from mergebook.ch3.reading import learnable, measured
+from mergebook.ch3.reading import learnable, statistics_of
 from mergebook.ch3.trials import FREE, experiment
 from mergebook.page import OpenSuite
 from mergehelpers import stats
@@ -83,7 +83,7 @@ def norm_errors(r: OpenSuite) -> Table:
 
     As a share of the norm; the largest over its layers.
     """
-    mean, variance, norm = measured(r, "weights", "layers")[..., :3].unbind(-1)
+    mean, variance, norm = statistics_of(r, "weights", "layers")[..., :3].unbind(-1)
     sizes = torch.tensor([w.numel() for w in learnable(r, r.base).values()])
     error = ((sizes * (mean**2 + variance)).sqrt() / norm - 1).abs().amax(1)
     return pd.DataFrame({"task": r.tasks, "error": error.tolist()})

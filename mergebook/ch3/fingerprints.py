@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mergebook.ch3.comparing import Trials, right_of
-from mergebook.ch3.reading import measured
+from mergebook.ch3.reading import statistics_of
 from mergebook.ch3.teaching import POOL, lesson
 from mergebook.ch3.trials import FREE
 from mergebook.experiments import Experiment, Tolerance
@@ -146,7 +146,7 @@ def proxies(r: OpenSuite, best: Table, free: Table, rank: int) -> Table:
     half = mean_by_layer([by_layer(c, target) for c in coefficients_of(free)]) / 2
     names = [*stats.STATISTICS[:3], *(f"singular {i + 1}" for i in range(rank))]
     for kind in KINDS:
-        x = measured(r, kind, "layers")[..., : 3 + rank].numpy()
+        x = statistics_of(r, kind, "layers")[..., : 3 + rank].numpy()
         for k, name in enumerate(names):
             rho = by_layer(x[..., k], target)
             known = ~np.isnan(rho + half)

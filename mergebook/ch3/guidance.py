@@ -23,12 +23,13 @@ from mergebook.ch3.trials import (
     combined,
     graded,
     learn,
+    learner_of,
     trial_row,
-    untrained,
 )
-from mergebook.experiments import Experiment, Tolerance
+from mergebook.claims import book_folder
+from mergebook.experiments import Experiment, Store, Tolerance
 from mergebook.intervals import of_mean
-from mergebook.page import OpenSuite, opened
+from mergebook.page import OpenSuite, open_suite, opened
 from mergehelpers import suites
 
 Table = pd.DataFrame
@@ -99,6 +100,13 @@ def accuracy_by_seed(table: Table) -> Table:
         each = 100 * np.mean([task.mean(1) for task in right_of(part, what)], axis=0)
         parts.append(part[["reading", "what", "seed", "rate"]].assign(accuracy=each))
     return pd.concat(parts, ignore_index=True)
+
+
+def stored_inputs(source: str = "mini8", repetitions: int = 5) -> Table:
+    """Accuracies of the book's rows of the page, for a lesson: nothing is trained."""
+    shelf = Store(book_folder("studies") / "ch3")
+    trials = Trials(shelf, open_suite(source), EXPERIMENT)
+    return accuracy_by_seed(inputs_exchanged(trials, repetitions))
 
 
 # --------------------------------------------------------------------------------- new experts
@@ -225,7 +233,7 @@ def learner_sizes(trials: Trials, few: str, repetitions: int, **settings) -> Tab
             of = {n: replace(t, tasks=tasks, **settings) for n, t in of.items()}
             found = trials.repeated(of, repetitions).assign(reading=reading, tasks_merged=where)
             count = {
-                n: sum(p.numel() for p in untrained(trials.r, t)[0].parameters())
+                n: sum(p.numel() for p in learner_of(trials.r, t)[0].parameters())
                 for n, t in of.items()
             }
             parts.append(found.assign(numbers=found.what.map(count)))

@@ -23,7 +23,7 @@ def learnable(r: OpenSuite, state: State) -> State:
 
 
 @lru_cache(maxsize=32)
-def measured(r: OpenSuite, of: str, level: str) -> Tensor:
+def statistics_of(r: OpenSuite, of: str, level: str) -> Tensor:
     """Statistics of all experts' `weights`, or of their `changes`: (experts, layers, 3 + MOST)."""
     models = [learnable(r, e) for e in r.experts.values()]
     if of == "changes":
@@ -58,7 +58,7 @@ def read(r: OpenSuite, reads: str, level: str, rank: int, seed: int) -> Tensor:
     random numbers beside it).
     """
     name, _, change = reads.partition(", ")
-    x = measured(r, "changes" if "changes" in reads else "weights", level)[..., : 3 + rank]
+    x = statistics_of(r, "changes" if "changes" in reads else "weights", level)[..., : 3 + rank]
     g = torch.Generator().manual_seed(1000 + seed)
     noise = torch.randn(x.shape, generator=g)
     if name == "noise":
@@ -70,7 +70,7 @@ def read(r: OpenSuite, reads: str, level: str, rank: int, seed: int) -> Tensor:
     if change.endswith("shuffled"):
         x = dealt_out(x, change, g)
     if change == "singular values of changes":
-        x = torch.cat([measured(r, "weights", level)[..., :3], x[..., 3:]], -1)
+        x = torch.cat([statistics_of(r, "weights", level)[..., :3], x[..., 3:]], -1)
     if name not in ("statistics", "changes"):
         x = stats.choose(x, name.split("+"))
     out = stats.standardise(x, (0,) if change == "within layers" else (0, 1))

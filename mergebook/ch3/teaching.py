@@ -20,7 +20,7 @@ POOL = "pool"
 HALVES, THIRDS = ("first half", "second half"), ("low", "middle", "high")
 
 
-def joined(a, b):
+def pooled(a, b):
     """Two collections of inputs as one; `Items`, which open files when asked, cannot be joined."""
     if isinstance(a, np.ndarray):
         return np.concatenate([a, b])
@@ -37,7 +37,7 @@ def lesson(r: OpenSuite, task: str, source: str) -> tuple[object, Tensor]:
     x, y = r.suite.task(task).inputs, r.suite.task(task).labels
     first, _, part = source.partition(", ")
     if first == POOL:
-        inputs = joined(x["unlabelled"], x.get("train", x["unlabelled"][:0]))
+        inputs = pooled(x["unlabelled"], x.get("train", x["unlabelled"][:0]))
         labels = torch.cat([y["unlabelled"], y.get("train", y["unlabelled"][:0])])
         return inputs, labels[: len(inputs)]
     chosen = torch.arange(len(y[first]))

@@ -119,7 +119,7 @@ def tasks_of(r: OpenSuite, t: Trial) -> tuple[str, ...]:
     return tuple(t.tasks.split()) or tuple(r.tasks)
 
 
-def untrained(r: OpenSuite, t: Trial) -> tuple[nn.Module, Tensor]:
+def learner_of(r: OpenSuite, t: Trial) -> tuple[nn.Module, Tensor]:
     """The learner of a trial, and what it reads of all experts, (experts, layers, numbers)."""
     rows = [r.tasks.index(n) for n in tasks_of(r, t)]
     x = read(r, t.reads, t.level, t.rank, t.seed)
@@ -145,10 +145,10 @@ def lessons_of(r: OpenSuite, t: Trial) -> tuple[dict, dict[str, Tensor], dict[st
     return inputs, teacher, labels
 
 
-def learn(r: OpenSuite, t: Trial, watch: int = 0) -> Learnt:
-    """Train the coefficients of a trial; `watch` as in `distil.train`."""
-    learner, x = untrained(r, t)
-    inputs, teacher, labels = lessons_of(r, t)
+def learn(r: OpenSuite, t: Trial, watch: int = 0, lessons: tuple | None = None) -> Learnt:
+    """Train the coefficients of a trial, on its `lessons_of` or others; `watch` as in `train`."""
+    learner, x = learner_of(r, t)
+    inputs, teacher, labels = lessons or lessons_of(r, t)
     if t.heads == "only":
         learner.requires_grad_(False)
     trained = distil.train(
@@ -174,7 +174,7 @@ def combined(r: OpenSuite, t: Trial, coefficients: Tensor) -> State:
     return merge.combine(r.base, stacks, coefficients.to(r.device))
 
 
-def agreement(
+def agreement_with_teachers(
     r: OpenSuite, state: State, tasks: Sequence[str], limit: int, suite: Suite | None = None
 ) -> float:
     """Share of validation inputs on which a merge answers as the task's own expert, in percent."""
@@ -214,7 +214,7 @@ def trial_row(
     losses = np.array_split(found.trained.losses, min(10, len(found.trained.losses)))
     row = {
         "val": evaluate.percent([right]),
-        "agree": agreement(r, state, found.tasks, key.test_samples, suite),
+        "agree": agreement_with_teachers(r, state, found.tasks, key.test_samples, suite),
         "losses": [round(float(part.mean()), 5) for part in losses],
         "right": graded(r, state, found.tasks, key.test_samples, suite),
     }

@@ -13,7 +13,7 @@ from tables import packed
 
 from mergebook.ch3 import comparing, features, fingerprints, guidance
 from mergebook.ch3.guidance import DEALT, EACH, NO_NETWORK, NOTHING, ONE, TRUE, TWO_LAYERS
-from mergebook.ch3.reading import measured
+from mergebook.ch3.reading import statistics_of
 from mergebook.ch3.teaching import POOL, lesson
 from mergebook.ch3.trials import SHARED, combined, graded, learn, stacked
 from mergebook.experiments import Store
@@ -83,7 +83,7 @@ def test_all_inputs_stand_for_what_a_learner_can_read(r):
     for reading, names in guidance.READ_BY.items():
         for name in names:
             t = replace(guidance.READINGS[reading], reads=guidance.INPUTS[name])
-            guidance.untrained(r, t)
+            guidance.learner_of(r, t)
     assert set(guidance.CONTROLS) - {NO_NETWORK} <= set(guidance.INPUTS)
 
 
@@ -151,7 +151,7 @@ def test_learners_of_all_sizes_are_counted(trials, r, monkeypatch):
     monkeypatch.setattr(guidance, "SIZES", sizes)
     monkeypatch.setattr(guidance, "ON_ALL", {ONE: {TWO_LAYERS: SHARED, NO_NETWORK: guidance.FREE}})
     table = guidance.learner_sizes(trials(guidance.EXPERIMENT), "pets birds", 2, **QUICK)
-    layers = measured(r, "weights", "layers").shape[1]
+    layers = statistics_of(r, "weights", "layers").shape[1]
     numbers = table.groupby(["tasks_merged", "what"]).numbers.first().to_dict()
     assert numbers == {
         ("few", NO_NETWORK): 2 * layers,
@@ -220,7 +220,7 @@ def frames(*coefficients):
 
 
 def test_a_statistic_that_is_the_coefficient_is_a_perfect_proxy(r):
-    x = measured(r, "changes", "layers").numpy()
+    x = statistics_of(r, "changes", "layers").numpy()
     best = frames(-x[..., 2])
     found = fingerprints.proxies(r, best, best, 1).set_index(["kind", "statistic"])
     assert len(found) == 8
@@ -258,9 +258,10 @@ def test_the_oracle_learns_from_test_labels_and_is_the_best_step_size(trials):
 
 
 def test_the_paths_of_table_5_and_their_random_counterparts_have_equal_sizes(r):
-    sizes = [guidance.untrained(r, replace(SHARED, reads=n))[1].shape[-1] for n in features.PATH]
+    sizes = [guidance.learner_of(r, replace(SHARED, reads=n))[1].shape[-1] for n in features.PATH]
     random = [
-        guidance.untrained(r, replace(SHARED, reads=n))[1].shape[-1] for n in features.RANDOM_BESIDE
+        guidance.learner_of(r, replace(SHARED, reads=n))[1].shape[-1]
+        for n in features.RANDOM_BESIDE
     ]
     assert sizes == [1, 2, 3, 6] and random == sizes[1:]
     assert len({*features.SUBSETS, features.ALL}) == 15
@@ -292,7 +293,7 @@ def test_a_reading_answers_the_questions_that_it_has_rows_for():
 
 def test_mean_variance_and_size_give_the_norm(r, monkeypatch):
     assert features.norm_errors(r).error.max() < 1e-9
-    wrong = measured(r, "weights", "layers").clone()
+    wrong = statistics_of(r, "weights", "layers").clone()
     wrong[1, 0, 2] *= 1.01
     monkeypatch.setattr(features, "measured", lambda *given: wrong)
     assert list(features.norm_errors(r).error > 1e-3) == [False, True, False, False]

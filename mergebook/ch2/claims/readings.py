@@ -38,7 +38,8 @@ def algorithm(errors: Table) -> Outcome:
 def increment(made: Table, answers: Table) -> Outcome:
     """Line 22, in one reading, is less than a point from the mean of those that agree.
 
-    Corrected: that mean is TIES, by a second implementation, and line 22 is not. Fails: it is not.
+    Corrected: that mean is TIES, by a second implementation, line 22 is not, and costs accuracy in
+    each reading and suite. Fails: the mean is not TIES, or line 22 is.
     """
     rows = []
     for suite, part in answers.groupby("suite"):
@@ -51,7 +52,8 @@ def increment(made: Table, answers: Table) -> Outcome:
     errors = made.set_index("increment").error
     is_ties, other_is = (below([errors[how]], 1e-12) for how in ("disjoint", "weighted"))
     near = pd.DataFrame(rows).groupby("reading").near.all()
-    corrected = is_ties and other_is is False
+    dear = bool(rows) and all(row["cost"].below for row in rows)
+    corrected = is_ties and other_is is False and dear
     return weighed(near.any(), is_ties is False or other_is, corrected, {"rows": rows})
 
 

@@ -1,0 +1,52 @@
+"""Claims about what a learnt merge costs (evidence page 03t)."""
+
+import pandas as pd
+
+from mergebook.ch3.price import HOURS, VIT
+from mergebook.claims import Outcome, claim
+from mergebook.weighing import weighed
+
+Table = pd.DataFrame
+
+
+@claim("stats-training-three-hours")
+def three_hours(least: Table, timed: Table) -> Outcome:
+    """Merging four ViT-B/32 takes about three hours: some timed training takes 1.5 to 6.
+
+    It fails if the arithmetic alone, at the card's peak, takes more than 6 under each reading of an
+    epoch. With no timed training it is not decidable.
+    """
+    about = ((timed.hours > HOURS / 2) & (timed.hours < 2 * HOURS)).any()
+    values = {"least": least.to_dict("records"), "timed": len(timed)}
+    return weighed(bool(about), bool((least.hours > 2 * HOURS).all()), values=values)
+
+
+@claim("stats-knots-ten-times-cost")
+def dear_basis(times: Table, speed: Table) -> Outcome:
+    """On ViT-B/32 decompositions at each step make it 5 to 20 times as dear, and it learns sooner.
+
+    Sooner: the mean loss, or what is left of its fall after the third tenth, is clearly lower with
+    KnOTS in each reading. Corrected: on every network the step becomes more than twice as dear.
+    """
+    large = times.set_index("network").times[VIT]
+    sooner = all(x.below for x in speed.area) or all(x.below for x in speed.left)
+    values = {"times": times.to_dict("records"), "speed": speed.to_dict("records")}
+    values["count"] = 2 * len(speed)
+    tenfold = 5 <= large <= 20
+    return Outcome(bool(tenfold and sooner), bool((times.times > 2).all()), values)
+
+
+@claim("stats-knots-makes-worse")
+def worse_with_basis(leads: Table) -> Outcome:
+    """With KnOTS the merge is clearly worse under each reading of the learner.
+
+    Corrected: under one, which is named.
+    """
+    worse, better = leads.high < 0, leads.all_low > 0
+    values = {
+        "leads": leads.to_dict("records"),
+        "where": leads.network[worse].iloc[0] if worse.any() else "none",
+        "count": len(leads),
+    }
+    both = len(leads) > 1
+    return weighed(bool(both and worse.all()), bool(both and better.all()), worse.any(), values)
