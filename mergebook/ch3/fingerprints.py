@@ -121,7 +121,7 @@ def proxy_ceilings(best: Table, free: Table) -> Table:
 
     `value` is the rank correlation over experts, mean over layers; the interval is over layers.
     """
-    target, each = stored_coefficients(best)[0], coefficients_of(free)
+    target, each = stored_coefficients(best)[0], stored_coefficients(free)
     found = {
         "with the best": mean_by_layer([by_layer(c, target) for c in each]),
         "with each other": mean_by_layer([by_layer(a, b) for a, b in combinations(each, 2)]),
