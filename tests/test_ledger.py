@@ -177,7 +177,7 @@ def test_records_of_a_run_notebook_reach_the_file(tmp_path):
     nbformat.write(run, tmp_path / "01.ipynb")
     decided = {
         SECOND: {
-            "chapter": 3,
+            "chapter": 4,
             "verdict": "fails",
             "tolerance": "1 %",
             **TEXTS,
@@ -185,7 +185,7 @@ def test_records_of_a_run_notebook_reach_the_file(tmp_path):
             "page": "01",
         },
         FIRST: {
-            "chapter": 3,
+            "chapter": 4,
             "verdict": "not decidable here",
             "tolerance": "",
             **TEXTS,

@@ -295,7 +295,7 @@ def test_mean_variance_and_size_give_the_norm(r, monkeypatch):
     assert features.norm_errors(r).error.max() < 1e-9
     wrong = statistics_of(r, "weights", "layers").clone()
     wrong[1, 0, 2] *= 1.01
-    monkeypatch.setattr(features, "measured", lambda *given: wrong)
+    monkeypatch.setattr(features, "statistics_of", lambda *given: wrong)
     assert list(features.norm_errors(r).error > 1e-3) == [False, True, False, False]
 
 
