@@ -1,7 +1,4 @@
-"""Merges on spoilt inputs, and with LiNeS before or after the coefficients are learnt.
-
-LiNeS scales a change more in deep layers than in shallow ones.
-"""
+"""Merges on spoilt inputs: blurred, or with noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +8,7 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
-from mergebook.ch3.baselines import Baseline, baseline_of, rules_asked
+from mergebook.ch3.baselines import Baseline, baseline_of
 from mergebook.ch3.comparing import Trials, right_of
 from mergebook.ch3.examined import IMPRINT, course, examined, relearnt, trial_of
 from mergebook.ch3.trials import (
@@ -21,7 +18,6 @@ from mergebook.ch3.trials import (
     OWN,
     SHARED,
     Trial,
-    agreement_with_teachers,
     combined,
     experiment,
     graded,
@@ -30,7 +26,6 @@ from mergebook.experiments import Experiment, Tolerance
 from mergebook.intervals import of_runs
 from mergebook.page import OpenSuite, opened
 from mergebook.studies import unpack_answers
-from mergehelpers import merge, states
 from mergehelpers.states import State
 from mergehelpers.suites import Suite
 
@@ -47,11 +42,8 @@ CORRUPTIONS = {
 TABLE_11 = (10, 15, 20)
 GAUSSIAN = "Gaussian noise"
 LINES = " + LiNeS"
-SCALED_BEFORE = {n + LINES: replace(t, vectors="lines") for n, t in READINGS.items()}
-SLOPES = (-0.2, -0.1, 0.0, 0.1, 0.2)
 
 EXPERIMENT = experiment("corruption and depth")
-RULES = rules_asked("rules corrupted and by depth")
 
 
 def some_tasks(r: OpenSuite) -> tuple[str, str]:
@@ -111,7 +103,9 @@ def spoilt_suite(r: OpenSuite, tasks: Sequence[str], kind: str, level: float, ke
 
 
 def on_spoilt(r: OpenSuite, key, state: State, tasks: Sequence[str]) -> list[str]:
-    """Answers to spoilt test inputs: level after level, task by task."""
+    """Answers to spoilt test inputs, level after level, task by task; or to clean ones."""
+    if not key.corruption:
+        return graded(r, state, tasks, key.test_samples)
     return [
         answer
         for level in CORRUPTIONS[key.corruption]
@@ -139,7 +133,7 @@ def spoilt_row(key: Spoilt, sources: Mapping[str, str], device: str) -> dict:
 
 @dataclass(frozen=True)
 class SpoiltRule(Baseline):
-    """The key of a rule's answers to inputs with a corruption."""
+    """The key of a rule's answers to inputs with a corruption, or none."""
 
     corruption: str = GAUSSIAN
     draw: int = 0
@@ -186,11 +180,14 @@ def repeated_on(
 
 
 def rule_rows(t: Trials, scaled: Sequence[str], tasks: str, test_samples: int) -> Table:
-    """Rows of task arithmetic, `scaled` by "" or `LINES` each, its name in `what`."""
-    names = [ARITHMETIC + how for how in scaled]
-    keys = [Baseline(t.r.mark, n, tasks, test_samples=test_samples) for n in names]
+    """Answers of task arithmetic to clean inputs, `scaled` by "" or `LINES` each."""
+    keys = [
+        SpoiltRule(t.r.mark, ARITHMETIC + how, tasks, test_samples=test_samples, corruption="")
+        for how in scaled
+    ]
     context = {"sources": {t.r.mark: t.r.source}, "device": t.page.device}
-    return t.page.table(RULES, keys, **context).assign(what=names)
+    found = t.page.table(SPOILT_RULES, keys, **context)
+    return found.assign(what=found.rule, right=found.spoilt)
 
 
 def beside(trained: Table, rules: Table) -> Table:
@@ -272,63 +269,4 @@ def spoilt_leads(
                 where = kind if level is None else f"{kind} {level}"
                 out.append((reading, other, where, *one, together.low, together.high))
     columns = ["reading", "over", "under", "value", "low", "high", "all_low", "all_high"]
-    return pd.DataFrame(out, columns=columns)
-
-
-# ----------------------------------------------------------------------------------- depth
-
-
-@dataclass(frozen=True)
-class ScaledByDepth(Trial):
-    """The key of a trial's merge whose change is scaled by depth afterwards, as LiNeS does."""
-
-
-def scaled_by_depth_row(key: ScaledByDepth, sources: Mapping[str, str], device: str) -> dict:
-    """The slope that agrees most with the teachers on validation inputs, and its answers."""
-    r = opened(key, sources, device)
-    found = relearnt(r, trial_of(key))
-    change = states.task_vector(r.base, combined(r, key, found.coefficients))
-    depth = states.depths(r.base)
-    made = {
-        s: states.apply(r.base, merge.lines(change, depth, 1 - s, 1 + s))  # s = 0 leaves it
-        for s in SLOPES
-    }
-    agree = {
-        s: agreement_with_teachers(r, m, found.tasks, key.test_samples) for s, m in made.items()
-    }
-    best = max(agree, key=agree.get)
-    answers = graded(r, made[best], found.tasks, key.test_samples)
-    return {"losses": course(found), "slope": best, "right": answers}
-
-
-DEPTH = Experiment(
-    "scaled by depth after learning",
-    1,
-    ScaledByDepth,
-    scaled_by_depth_row,
-    {"losses": IMPRINT, "slope": Tolerance(), "right": ANSWERS},
-)
-
-
-def with_depth(t: Trials, table: Table) -> Table:
-    """Rows of `DEPTH` of both readings; ` + LiNeS` is added to their names in `what`."""
-    each = examined(table, READINGS, ScaledByDepth)
-    context = {"sources": {t.r.mark: t.r.source}, "device": t.page.device}
-    found = t.page.table(DEPTH, [key for _, key in each], **context)
-    return found.assign(what=[name + LINES for name, _ in each])
-
-
-def line_gains(plain: Table, before: Table, after: Table, rules: Table) -> Table:
-    """What LiNeS adds, in points: to both readings before and after learning, and to a rule.
-
-    `all_low` and `all_high` have 95 % for all rows of the readings.
-    """
-    scaled = {"before learning": before, "after learning": after}
-    pairs = [(n, when, plain, found) for n in READINGS for when, found in scaled.items()]
-    out, among = [], len(pairs)
-    for name, when, without, found in [*pairs, (ARITHMETIC, "no learning", rules, rules)]:
-        pair = right_of(found, name + LINES), right_of(without, name)
-        one, together = of_runs(*pair), of_runs(*pair, among)
-        out.append((name, when, *one, together.low, together.high))
-    columns = ["what", "when", "value", "low", "high", "all_low", "all_high"]
     return pd.DataFrame(out, columns=columns)

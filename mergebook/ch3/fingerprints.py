@@ -121,7 +121,7 @@ def proxy_ceilings(best: Table, free: Table) -> Table:
 
     `value` is the rank correlation over experts, mean over layers; the interval is over layers.
     """
-    target, each = learnt_coefficients(best)[0], learnt_coefficients(free)
+    target, each = stored_coefficients(best)[0], stored_coefficients(free)
     found = {
         "with the best": mean_by_layer([by_layer(c, target) for c in each]),
         "with each other": mean_by_layer([by_layer(a, b) for a, b in combinations(each, 2)]),
@@ -130,7 +130,7 @@ def proxy_ceilings(best: Table, free: Table) -> Table:
     return pd.DataFrame(rows, columns=["coefficients", "value", "low", "high"])
 
 
-def learnt_coefficients(rows: Table) -> list[np.ndarray]:
+def stored_coefficients(rows: Table) -> list[np.ndarray]:
     """Coefficients (experts, layers) of each row."""
     return [np.array(c) for c in rows.coefficients]
 
@@ -142,8 +142,8 @@ def proxies(r: OpenSuite, best: Table, free: Table, rank: int) -> Table:
     layer by layer; `all_low` and `all_high` have 95 % for all statistics of a kind together, and so
     has `whole`, the upper bound of what it has over the whole ceiling.
     """
-    target, out = learnt_coefficients(best)[0], []
-    half = mean_by_layer([by_layer(c, target) for c in learnt_coefficients(free)]) / 2
+    target, out = stored_coefficients(best)[0], []
+    half = mean_by_layer([by_layer(c, target) for c in stored_coefficients(free)]) / 2
     names = [*stats.STATISTICS[:3], *(f"singular {i + 1}" for i in range(rank))]
     for kind in KINDS:
         x = statistics_of(r, kind, "layers")[..., : 3 + rank].numpy()

@@ -11,7 +11,7 @@ from PIL import Image
 from tables import packed
 
 from mergebook import ledger
-from mergebook.ch3 import corruption
+from mergebook.ch3 import corruption, scaling
 from mergebook.ch3.baselines import baseline_of
 from mergebook.ch3.claims.corruption import LEAST_GAIN
 from mergebook.ch3.corruption import ARITHMETIC, CORRUPTIONS, GAUSSIAN, LINES
@@ -105,6 +105,13 @@ def test_a_rule_is_chosen_on_clean_inputs(four):
     assert row["setting"] == list(baseline_of(r, key)[0]) and len(row["spoilt"]) == 8
 
 
+def test_without_a_corruption_inputs_are_clean(four):
+    r = four
+    key = corruption.SpoiltRule(r.mark, ARITHMETIC, test_samples=10, corruption="")
+    row = corruption.spoilt_rule_row(key, {r.mark: r.source}, "cpu")
+    assert row["spoilt"] == graded(r, baseline_of(r, key)[1], r.tasks, 10)
+
+
 def spoilt_rows(what, right, n=50):
     """Two repetitions; of each level of each corruption `right` answers to two tasks."""
     rows = []
@@ -142,9 +149,9 @@ def test_leads_and_shares_lost_by_hand():
 
 def test_scaling_by_depth_takes_the_slope_that_agrees_most(four):
     r = four
-    key = corruption.ScaledByDepth(r.mark, **FREE, **QUICK)
-    row = corruption.scaled_by_depth_row(key, {r.mark: r.source}, "cpu")
-    assert row["slope"] in corruption.SLOPES and len(row["right"]) == 4
+    key = scaling.ScaledByDepth(r.mark, **FREE, **QUICK)
+    row = scaling.scaled_by_depth_row(key, {r.mark: r.source}, "cpu")
+    assert row["slope"] in scaling.SLOPES and len(row["right"]) == 4
     if row["slope"] == 0:
         state = combined(r, key, learn(r, trial_of(key)).coefficients)
         assert row["right"] == graded(r, state, r.tasks, 10)
@@ -152,9 +159,9 @@ def test_scaling_by_depth_takes_the_slope_that_agrees_most(four):
 
 def test_slope_zero_leaves_the_merge_as_it_is(four, monkeypatch):
     r = opened(SimpleNamespace(models=four.mark), {four.mark: four.source}, "cpu")
-    key = corruption.ScaledByDepth(r.mark, **FREE, **QUICK)
-    monkeypatch.setattr(corruption, "SLOPES", (0.0,))
-    row = corruption.scaled_by_depth_row(key, {r.mark: r.source}, "cpu")
+    key = scaling.ScaledByDepth(r.mark, **FREE, **QUICK)
+    monkeypatch.setattr(scaling, "SLOPES", (0.0,))
+    row = scaling.scaled_by_depth_row(key, {r.mark: r.source}, "cpu")
     state = combined(r, key, learn(r, trial_of(key)).coefficients)
     assert row["right"] == graded(r, state, r.tasks, 10)
 
@@ -166,7 +173,7 @@ def test_what_lines_adds_by_hand():
     names = list(corruption.READINGS)
     scaled = [n + LINES for n in names]
     rules = pd.concat([rows([ARITHMETIC], 30), rows([ARITHMETIC + LINES], 40)])
-    gains = corruption.line_gains(rows(names, 40), rows(scaled, 41), rows(scaled, 39), rules)
+    gains = scaling.line_gains(rows(names, 40), rows(scaled, 41), rows(scaled, 39), rules)
     assert gains.value.round(6).tolist() == [2, -2, 2, -2, 20]
     assert gains.when.tolist()[-2:] == ["after learning", "no learning"]
 

@@ -83,7 +83,7 @@ def test_all_inputs_stand_for_what_a_learner_can_read(r):
     for reading, names in guidance.READ_BY.items():
         for name in names:
             t = replace(guidance.READINGS[reading], reads=guidance.INPUTS[name])
-            guidance.untrained(r, t)
+            guidance.learner_of(r, t)
     assert set(guidance.CONTROLS) - {NO_NETWORK} <= set(guidance.INPUTS)
 
 
@@ -110,11 +110,11 @@ def test_new_experts_get_what_the_learner_says_or_the_layers_mean(r):
 
 def test_an_input_without_experts_gives_new_ones_the_layers_mean(r):
     row = computed(r, replace(SHARED, reads="constant", tasks="pets fish", rate=0.3))
-    assert row["differ"] == 0 and row["read"] == row["mean"] and len(row["read"]) == 2
+    assert row[guidance.APART] == 0 and row["read"] == row["mean"] and len(row["read"]) == 2
     other = computed(
         r, replace(SHARED, reads="statistics, within layers", tasks="pets fish", rate=0.3)
     )
-    assert other["differ"] > 0.01 and other["losses"] != row["losses"]
+    assert other[guidance.APART] > 0.01 and other["losses"] != row["losses"]
 
 
 def test_every_pair_is_left_out_once(r):
@@ -258,9 +258,10 @@ def test_the_oracle_learns_from_test_labels_and_is_the_best_step_size(trials):
 
 
 def test_the_paths_of_table_5_and_their_random_counterparts_have_equal_sizes(r):
-    sizes = [guidance.untrained(r, replace(SHARED, reads=n))[1].shape[-1] for n in features.PATH]
+    sizes = [guidance.learner_of(r, replace(SHARED, reads=n))[1].shape[-1] for n in features.PATH]
     random = [
-        guidance.untrained(r, replace(SHARED, reads=n))[1].shape[-1] for n in features.RANDOM_BESIDE
+        guidance.learner_of(r, replace(SHARED, reads=n))[1].shape[-1]
+        for n in features.RANDOM_BESIDE
     ]
     assert sizes == [1, 2, 3, 6] and random == sizes[1:]
     assert len({*features.SUBSETS, features.ALL}) == 15
@@ -294,7 +295,7 @@ def test_mean_variance_and_size_give_the_norm(r, monkeypatch):
     assert features.norm_errors(r).error.max() < 1e-9
     wrong = statistics_of(r, "weights", "layers").clone()
     wrong[1, 0, 2] *= 1.01
-    monkeypatch.setattr(features, "measured", lambda *given: wrong)
+    monkeypatch.setattr(features, "statistics_of", lambda *given: wrong)
     assert list(features.norm_errors(r).error > 1e-3) == [False, True, False, False]
 
 

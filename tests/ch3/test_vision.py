@@ -235,7 +235,7 @@ class MadeUp(vision.Oracles):
 
     def __init__(self, right):
         super().__init__(SimpleNamespace(device="cpu"), None, None, searches=1)
-        self.r, self.right = SimpleNamespace(name="x", mark="x", source=""), right
+        self.r, self.right = SimpleNamespace(name="x", mark="x", source="", device="cpu"), right
         self.page.table = self.made
 
     def made(self, experiment, keys, **context):
