@@ -17,7 +17,7 @@ from torch import Tensor
 from mergebook.ch3.baselines import Baseline, baseline_of
 from mergebook.ch3.comparing import lead, leads
 from mergebook.ch3.reading import read
-from mergebook.ch3.students import LABELS, answers_in, classroom, family_of, schooled
+from mergebook.ch3.students import LABELS, answers_in, classroom, family_of, in_double, schooled
 from mergebook.ch3.students_merged import ADA, ANSWERS, FREED, both_moments, by_moments
 from mergebook.ch3.teaching import POOL, lesson
 from mergebook.ch3.trials import (
@@ -78,7 +78,7 @@ def turned(r: OpenSuite, three: str, school: int, seed: int) -> OpenSuite:
     native = three.split()[0]
     teacher = {native: schooled(r, three, LABELS, native, school, seed)}
     room = replace(classroom(r, seed), experts=teacher)
-    z = distil.teach(room, {native: room.task(native).inputs["train"]}, "cpu")[native].float()
+    z = distil.teach(room, {native: room.task(native).inputs["train"]}, "cpu")[native]
     student = distil.fit(
         r.suite,
         r.base,
@@ -97,7 +97,7 @@ def turned(r: OpenSuite, three: str, school: int, seed: int) -> OpenSuite:
 
 def turned_row(key: Turned, sources: Mapping[str, str], device: str) -> dict:
     """Agreement with the experts on validation inputs, losses and answers of a trial."""
-    m = turned(opened(key, sources, device), key.three, key.school, key.seed)
+    m = turned(in_double(opened(key, sources, device)), key.three, key.school, key.seed)
     found = learn(m, key)
     state = combined(m, key, found.coefficients)
     losses = np.array_split(found.trained.losses, min(10, len(found.trained.losses)))
@@ -110,7 +110,7 @@ def turned_row(key: Turned, sources: Mapping[str, str], device: str) -> dict:
 
 def turned_rule_row(key: TurnedRule, sources: Mapping[str, str], device: str) -> dict:
     """A rule's answers, and those of the student and of its teacher to the native task."""
-    r, native = opened(key, sources, device), key.three.split()[0]
+    r, native = in_double(opened(key, sources, device)), key.three.split()[0]
     m = turned(r, key.three, key.school, key.seed)
     teacher = schooled(r, key.three, LABELS, native, key.school, key.seed)
     room = OpenSuite(classroom(r, key.seed), "cpu")
@@ -180,17 +180,17 @@ def moved_coefficients(c: OpenSuite, found: Learnt, key: Moved) -> dict[str, Ten
         out |= {n + NORMAL: v / v.sum(0) for n, v in {MEAN: mean, TWO: two}.items()}
     if key.learner == SHARED.learner:
         own = read(c, key.reads, key.level, key.rank, key.seed)
-        out[BY_LEARNER] = found.learner.cpu().coefficients(own).detach()
+        out[BY_LEARNER] = found.learner.coefficients(own.double()).detach()
     return out
 
 
 def moved_rows(key: Moved, sources: Mapping[str, str], device: str) -> list[dict]:
     """A row for each way to move the coefficients: the answers of its merge."""
-    r = opened(key, sources, device)
+    r = in_double(opened(key, sources, device))
     pair = tuple(key.three.split()[:2])
     c = family_of(r, key.three, pair, LABELS, key.school, key.seed)
     ways = moved_coefficients(c, learn(r, key), key)
-    merges = {n: merge.combine(c.base, stacked(c, pair), v) for n, v in ways.items()}
+    merges = {n: merge.combine(c.base, stacked(c, pair), v.double()) for n, v in ways.items()}
     return [{"way": n, **both_moments(c, s, key.test_samples)} for n, s in merges.items()]
 
 
@@ -224,6 +224,7 @@ def moving(best: Mapping[str, Trial], three: str, seeds: Sequence[int], **same) 
     return {
         n: [Moved(**asdict(t) | {"three": three, "seed": s} | same) for s in seeds]
         for n, t in best.items()
+        if n != FREED
     }
 
 

@@ -4,10 +4,12 @@ They are counterparts of the paper's ResNet50, whose teachers are vision transfo
 Three tasks of the suite have students: the first, the *native* one, by labels; the two others are
 distilled from the suite's experts (Eq. 8). Their base has learnt the suite's other tasks.
 
-They are trained in double precision, on the processor, and then rounded to single. Trained in
-single precision, a rounding error grows until one answer in twenty is another after two trainings.
+All of it, and what is learnt from students, is computed in double precision on the processor
+(`in_double`). In single precision a rounding error grows in training until one answer in twenty is
+another, and no run would repeat those of another processor.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +17,7 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mergebook import studies
 from mergebook.ch3.comparing import lead
@@ -80,6 +82,21 @@ def small_convolutional(width: int) -> nn.Sequential:
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, width))
 
 
+def doubled(state: Mapping[str, Tensor]) -> State:
+    """The tensors in double precision, on the processor; integers as they are."""
+    return {n: w.cpu().double() if w.is_floating_point() else w.cpu() for n, w in state.items()}
+
+
+@lru_cache(maxsize=4)
+def in_double(r: OpenSuite) -> OpenSuite:
+    """The suite in double precision, on the processor."""
+    backbone = copy.copy(r.backbone)
+    backbone.prepare = lambda inputs: doubled(r.backbone.prepare(inputs))
+    experts = {n: doubled(e) for n, e in r.experts.items()}
+    suite = replace(r.suite, backbone=backbone, base=doubled(r.base), experts=experts)
+    return OpenSuite(suite, "cpu", r.source)
+
+
 @lru_cache(maxsize=2)
 def as_pixels(r: OpenSuite) -> dict:
     """The suite's tasks with images as the tensors that its networks see; the same frozen heads."""
@@ -95,19 +112,19 @@ def as_pixels(r: OpenSuite) -> dict:
 
 
 @lru_cache(maxsize=64)
-def classroom(r: OpenSuite, start: int, kind: torch.dtype = torch.float64) -> Suite:
-    """The suite's tasks for a convolutional network with random weights of a kind."""
+def classroom(r: OpenSuite, start: int) -> Suite:
+    """The suite's tasks for a convolutional network with random weights."""
     width, normalised = r.backbone.width, r.backbone.normalised
     with torch.random.fork_rng():
         torch.manual_seed(start)
-        net = backbones.Plain(small_convolutional(width).to(kind), width, normalised)
+        net = backbones.Plain(small_convolutional(width).double(), width, normalised)
     state = {n: w.clone() for n, w in net.module.state_dict().items()}
     return Suite("students", net, state, {}, as_pixels(r))
 
 
 @lru_cache(maxsize=128)
 def schooled(r: OpenSuite, three: str, way: str, task: str, school: int, seed: int) -> State:
-    """A student, or the `base`, in double precision: see `Student`."""
+    """A student, or the `base`: see `Student`."""
     room, tasks = classroom(r, seed), three.split()
     if way == "base":
         names, start = [n for n in r.tasks if n not in tasks], room.base
@@ -120,17 +137,12 @@ def schooled(r: OpenSuite, three: str, way: str, task: str, school: int, seed: i
     labels = {n: room.task(n).labels["train"] for n in names}
     teacher = None
     if way.startswith(DISTILLED):
-        teacher = {n: taught(r, n, POOL).double() for n in names}
+        teacher = {n: taught(r, n, POOL) for n in names}
         labels = {n: z.argmax(1) for n, z in teacher.items()}
     inputs = {n: room.task(n).inputs["train"] for n in names}
     return distil.fit(
         room, start, inputs, labels, teacher, steps, size, 2e-3, seed, "cpu", progress=False
     )
-
-
-def rounded(state: State) -> State:
-    """The state in single precision."""
-    return {n: w.float() if w.is_floating_point() else w for n, w in state.items()}
 
 
 @lru_cache(maxsize=64)
@@ -144,9 +156,9 @@ def family_of(
     """
     native = three.split()[0]
     ways = {n: LABELS if n == native else STARTS[start] for n in tasks}
-    experts = {n: rounded(schooled(r, three, way, n, school, seed)) for n, way in ways.items()}
-    room = classroom(r, seed, torch.float32)
-    base = rounded(schooled(r, three, "base", "", school, seed))
+    experts = {n: schooled(r, three, way, n, school, seed) for n, way in ways.items()}
+    room = classroom(r, seed)
+    base = schooled(r, three, "base", "", school, seed)
     moving = {n for n, _ in room.backbone.module.named_parameters()}
     base = merge.average(list(experts.values())) | {n: base[n] for n in moving}
     suite = replace(room, base=base, experts=experts, tasks={n: room.task(n) for n in tasks})
@@ -167,13 +179,13 @@ def renewed(c: OpenSuite, state: State) -> State:
 
 def student_row(key: Student, sources: Mapping[str, str], device: str) -> dict:
     """Right answers to test inputs, task by task."""
-    r = opened(key, sources, device)
+    r = in_double(opened(key, sources, device))
     names = [key.task] if key.task else key.three.split()
     if key.way == TEACHER:
         each = [graded(r, r.experts[n], [n], key.test_samples)[0] for n in names]
         return {"right": each}
-    state = rounded(schooled(r, key.three, key.way, key.task, key.school, key.seed))
-    room = OpenSuite(classroom(r, key.seed, torch.float32), "cpu")
+    state = schooled(r, key.three, key.way, key.task, key.school, key.seed)
+    room = OpenSuite(classroom(r, key.seed), "cpu")
     return {"right": graded(room, state, names, key.test_samples)}
 
 
@@ -253,9 +265,9 @@ def tried_merges(r: OpenSuite, seed: int) -> Table:
 
     It asks for names and shapes alone, so that the convolutional networks need no training.
     """
-    one, other = (rounded(classroom(r, seed + i).base) for i in (0, 1))
-    base, out = {n: w.cpu() for n, w in r.base.items()}, []
-    for name, pair in {"as they are": [base, one], "distilled": [one, other]}.items():
+    one, other = (classroom(r, seed + i).base for i in (0, 1))
+    out = []
+    for name, pair in {"as they are": [doubled(r.base), one], "distilled": [one, other]}.items():
         try:
             merge.average(pair)
             out.append((name, True))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mergebook.ch3.baselines import Baseline, made_by
 from mergebook.ch3.comparing import leads, scores
-from mergebook.ch3.students import family_of, renewed, with_mean_moments
+from mergebook.ch3.students import family_of, in_double, renewed, with_mean_moments
 from mergebook.ch3.trials import TOLERANCES, Trial, agreement_with_teachers, combined, graded, learn
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.page import OpenSuite, opened
@@ -43,7 +43,7 @@ class StudentRule(Baseline):
 def family_named(key, sources: Mapping[str, str], device: str) -> OpenSuite:
     """The family of students that a key names, of its `tasks` or of all three."""
     tasks = tuple((key.tasks or key.three).split())
-    r = opened(key, sources, device)
+    r = in_double(opened(key, sources, device))
     return family_of(r, key.three, tasks, key.start, key.school, key.seed)
 
 

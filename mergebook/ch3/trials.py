@@ -151,6 +151,9 @@ def learn(r: OpenSuite, t: Trial, watch: int = 0, lessons: tuple | None = None) 
     inputs, teacher, labels = lessons or lessons_of(r, t)
     if t.heads == "only":
         learner.requires_grad_(False)
+    stacks = stacked(r, tasks_of(r, t), t.vectors)
+    # A learner computes in single precision, or in double where the weights are.
+    learner.to(torch.promote_types(torch.float32, next(iter(stacks.values())).dtype))
     trained = distil.train(
         r.suite,
         learner,
@@ -159,7 +162,7 @@ def learn(r: OpenSuite, t: Trial, watch: int = 0, lessons: tuple | None = None) 
         distil.Training(t.loss, t.steps, t.batch, t.rate, t.drop, t.temperature),
         labels,
         t.heads != "frozen",
-        stacked(r, tasks_of(r, t), t.vectors),
+        stacks,
         t.seed,
         watch,
         device=r.device,

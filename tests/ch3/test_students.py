@@ -1,5 +1,7 @@
 """Students of another architecture, their merges, and coefficients that are moved to them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import torch
 from mergebook import studies
 from mergebook.ch3 import architectures as across
 from mergebook.ch3 import students, students_merged
-from mergebook.ch3.trials import Learnt
+from mergebook.ch3.trials import Learnt, learn
 from mergebook.page import OpenSuite
 from mergehelpers import merge, suites
 
@@ -25,6 +27,12 @@ def six(tmp_path_factory):
     counts = {"train": 12, "val": 8, "unlabelled": 12, "test": 12}
     tiny.folder_of_tasks(folder, TASKS, ("a", "b", "c"), counts)
     return OpenSuite(suites.load_suite(str(folder)), "cpu", str(folder))
+
+
+@pytest.fixture(scope="module")
+def exact(six):
+    """The same in double precision."""
+    return students.in_double(six)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +54,17 @@ def test_the_first_three_of_another_suite_have_students(six, pictures):
         students.three_tasks(pictures)
 
 
-def test_a_student_learns_what_it_is_taught(six):
-    room = students.classroom(six, 0)
+def test_a_student_learns_what_it_is_taught(exact):
+    room = students.classroom(exact, 0)
     x, y = room.task("ants").inputs["train"], room.task("ants").labels["train"]
     assert len(x) == 24 and torch.equal(y, torch.arange(12).repeat(2) % 3)
-    state = students.schooled(six, THREE, students.LABELS, "ants", 60, 0)
+    state = students.schooled(exact, THREE, students.LABELS, "ants", 60, 0)
     z = room.logits("ants", room.backbone.embed(state, x))
     assert (z.argmax(1) == y).double().mean() > 0.9
     assert all(w.dtype == torch.float64 for w in state.values() if w.is_floating_point())
 
 
-def test_ways_and_starts_are_what_they_say(six, monkeypatch):
+def test_ways_and_starts_are_what_they_say(exact, monkeypatch):
     calls = []
 
     def fit(suite, start, inputs, labels, teacher, steps, size, *rest, **named):
@@ -68,41 +76,58 @@ def test_ways_and_starts_are_what_they_say(six, monkeypatch):
     ways = [(students.LABELS, "ants"), (students.DISTILLED, "bees"), (students.OWN_START, "bees")]
     try:
         for way, task in [*ways, (students.DISTILLED, "")]:
-            students.schooled(six, THREE, way, task, 100, 3)
+            students.schooled(exact, THREE, way, task, 100, 3)
     finally:
         students.schooled.cache_clear()
     base, native, taught, own, joint = calls
     assert base[0] == ["dogs", "eels", "fish"] and base[3] is None and base[4:] == (300, 12)
     assert native[0] == ["ants"] and native[3] is None and native[4:] == (200, 32)
-    assert native[1] is taught[1] is joint[1] is students.classroom(six, 3).base
-    assert own[1] is students.classroom(six, 103).base and own[4] == 300
+    assert native[1] is taught[1] is joint[1] is students.classroom(exact, 3).base
+    assert own[1] is students.classroom(exact, 103).base and own[4] == 300
     assert joint[0] == ["ants", "bees", "cats"] and joint[4:] == (200, 12)
     assert torch.equal(taught[2]["bees"], taught[3]["bees"].argmax(1))
 
 
-def test_a_family_has_the_mean_of_its_moments_and_the_weights_of_its_base(six):
-    c = students.family_of(six, THREE, ("ants", "bees"), "base", 4, 0)
-    base = students.schooled(six, THREE, "base", "", 4, 0)
-    ants = students.schooled(six, THREE, students.LABELS, "ants", 4, 0)
-    tiny.same(c.experts["ants"], students.rounded(ants))
+def test_a_family_has_the_mean_of_its_moments_and_the_weights_of_its_base(exact):
+    c = students.family_of(exact, THREE, ("ants", "bees"), "base", 4, 0)
+    base = students.schooled(exact, THREE, "base", "", 4, 0)
+    ants = students.schooled(exact, THREE, students.LABELS, "ants", 4, 0)
+    tiny.same(c.experts["ants"], ants)
     one, two = c.experts.values()
     assert torch.allclose(
         c.base["0.1.running_var"], (one["0.1.running_var"] + two["0.1.running_var"]) / 2
     )
-    assert torch.equal(c.base["0.0.weight"], base["0.0.weight"].float())
+    assert torch.equal(c.base["0.0.weight"], base["0.0.weight"])
     level = students.with_mean_moments(c).experts["ants"]
     assert torch.equal(level["0.1.running_var"], c.base["0.1.running_var"])
     assert torch.equal(level["0.0.weight"], one["0.0.weight"])
 
 
-def test_renewed_moments_are_those_of_the_merge(six):
-    c = students.family_of(six, THREE, ("ants", "bees"), "base", 4, 0)
+def test_renewed_moments_are_those_of_the_merge(exact):
+    c = students.family_of(exact, THREE, ("ants", "bees"), "base", 4, 0)
     new = students.renewed(c, c.base)
     images = torch.cat([c.suite.task(n).inputs["train"] for n in c.tasks])
-    layer = torch.nn.functional.conv2d(images, c.base["0.0.weight"], stride=2, padding=1)
+    layer = torch.nn.functional.conv2d(images.double(), c.base["0.0.weight"], stride=2, padding=1)
     assert torch.allclose(new["0.1.running_mean"], layer.mean((0, 2, 3)), atol=1e-5)
     changed = {n for n in new if not torch.equal(new[n], c.base[n])}
     assert changed and all("running" in n or "num_batches" in n for n in changed)
+
+
+def test_a_suite_in_double_precision_answers_as_it_does_in_single(six, exact):
+    one, two = (s.logits(s.experts["ants"], "ants") for s in (six, exact))
+    assert two.dtype == torch.float64 and torch.allclose(one, two.float(), atol=1e-5)
+    assert one.dtype == torch.float32
+
+
+def test_rounding_does_not_grow(exact):
+    """What differs by a rounding error before a training differs by little more after it."""
+    c = students.family_of(exact, THREE, tuple(TASKS[:3]), "base", 4, 0)
+    nudged = {n: {k: w * (1 + 1e-15) for k, w in e.items()} for n, e in c.experts.items()}
+    other = OpenSuite(replace(c.suite, experts=nudged), "cpu")
+    t = students_merged.student_trials(THREE, steps=20, **SHORT)[students_merged.EACH]
+    one, two = (learn(x, t).coefficients for x in (c, other))
+    assert one.dtype == torch.float64
+    assert (one - two).abs().max() < 1e-7 < (one - one.mean()).abs().max()
 
 
 def test_rows_of_students(six, where):
@@ -171,10 +196,10 @@ def test_a_trial_on_students(six, where):
     assert students_merged.student_trial_row(elsewhere, **where)["losses"] != list(losses[0])
 
 
-def test_a_rule_moves_weights_and_keeps_the_mean_of_the_moments(six, where):
+def test_a_rule_moves_weights_and_keeps_the_mean_of_the_moments(six, exact, where):
     (key,) = students_merged.rule_keys(six, THREE, [0], ["Average"], ["base"], **SHORT)
     row = students_merged.student_rule_row(key, **where)
-    c = students.family_of(six, THREE, tuple(TASKS[:3]), "base", 4, 0)
+    c = students.family_of(exact, THREE, tuple(TASKS[:3]), "base", 4, 0)
     state = merge.average(list(c.experts.values()))
     right = c.answers(state, "test", list(c.tasks), 12)
     assert row["setting"] == [] and row["right"] == list(studies.pack_answers(right).values())
@@ -212,24 +237,22 @@ def test_the_listing_sums_before_it_has_predicted():
         across.as_listed([torch.ones(1), torch.ones(1)], torch.mean)
 
 
-def test_one_expert_is_turned(six):
-    m = across.turned(six, THREE, 4, 0)
-    different = [
-        n
-        for n in TASKS
-        if any(not torch.equal(m.experts[n][k], six.experts[n][k]) for k in six.base)
-    ]
-    assert different == ["ants"] and list(m.experts) == list(TASKS)
-    assert any(not torch.equal(m.experts["ants"][k], six.base[k]) for k in six.base)
+def test_one_expert_is_turned(exact):
+    m = across.turned(exact, THREE, 4, 0)
+    assert list(m.experts) == list(TASKS)
+    for task, expert in m.experts.items():
+        same = all(torch.equal(w, exact.experts[task][n]) for n, w in expert.items())
+        assert same == (task != "ants")
+    assert any(not torch.equal(w, exact.base[n]) for n, w in m.experts["ants"].items())
 
 
-def test_rows_of_algorithm_1(six, where):
+def test_rows_of_algorithm_1(six, exact, where):
     key = across.Turned(models=six.mark, three=THREE, steps=3, **SHORT)
     row = across.turned_row(key, **where)
     assert len(row["right"]) == 6 and len(row["losses"]) == 3
     rule = across.TurnedRule(six.mark, "Average", three=THREE, **SHORT)
     row = across.turned_rule_row(rule, **where)
-    m = across.turned(six, THREE, 4, 0)
+    m = across.turned(exact, THREE, 4, 0)
     right = m.answers(merge.average(list(m.experts.values())), limit=12)
     assert row["right"] == list(studies.pack_answers(right).values())
     assert (
@@ -250,8 +273,8 @@ def learnt(values):
     return Learnt(Fixed(), ("dogs", "eels"), torch.zeros(1), trained)
 
 
-def test_coefficients_move_by_relative_place(six):
-    c = students.family_of(six, THREE, ("ants", "bees"), students.LABELS, 4, 0)
+def test_coefficients_move_by_relative_place(exact):
+    c = students.family_of(exact, THREE, ("ants", "bees"), students.LABELS, 4, 0)
     size = len(across.stacked(c, c.tasks))
     values = torch.arange(3 * (2 * size - 1.0)).view(3, -1)
     key = across.Moved(learner="mlp2, one a layer", form="simplex")
@@ -266,8 +289,8 @@ def test_coefficients_move_by_relative_place(six):
     assert across.BY_LEARNER not in ways
 
 
-def test_free_coefficients_are_not_scaled_and_a_shared_network_reads_the_pair(six):
-    c = students.family_of(six, THREE, ("ants", "bees"), students.LABELS, 4, 0)
+def test_free_coefficients_are_not_scaled_and_a_shared_network_reads_the_pair(exact):
+    c = students.family_of(exact, THREE, ("ants", "bees"), students.LABELS, 4, 0)
     ways = across.moved_coefficients(c, learnt(torch.zeros(3, 9)), across.Moved())
     assert not [n for n in ways if n.endswith(across.NORMAL)]
     assert (ways[across.BY_LEARNER] == 7).all() and len(ways[across.BY_LEARNER]) == 2
