@@ -76,6 +76,17 @@ def test_the_interval_of_a_mean_by_hand():
     assert same(of_mean([1, 2, 3]), (2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
 
 
+def test_several_means_have_their_level_together():
+    """Student's t at 1 - 0.025/5 with two degrees of freedom, from a table."""
+    assert same(of_mean([1, 2, 3], among=5), (2, 2 - 9.924843 / 3**0.5, 2 + 9.924843 / 3**0.5))
+    rng = np.random.default_rng(0)
+    missed = [
+        any(not x.low < 0 < x.high for x in (of_mean(rng.normal(0, 1, 4), 5) for _ in range(5)))
+        for _ in range(2000)
+    ]
+    assert 0.03 < np.mean(missed) < 0.07
+
+
 @given(st.lists(NUMBERS, min_size=2, max_size=30))
 def test_the_interval_of_a_mean_is_scipys(values):
     assume(len(set(values)) > 1)

@@ -76,10 +76,10 @@ def made_by(r: OpenSuite, key: Baseline, tasks: Sequence[str]) -> dict[tuple, Ca
         found = curvatures(r, key, tasks)
         shares = (0.5, 0.7, 0.9, 0.95, 0.98, 1.0)
         return {(f,): lambda f=f: merge.regmean(experts, found, f) for f in shares}
-    raise ValueError(f"rule is {key.rule!r}; allowed: {', '.join(RULES)}")
+    raise ValueError(f"rule is {key.rule!r}; allowed: {', '.join(UNTRAINED_RULES)}")
 
 
-RULES = (
+UNTRAINED_RULES = (
     *("Base", "Average", "Task arithmetic", "TIES", "Fisher", "RegMean"),
     *("Task arithmetic + LiNeS", "KnOTS-TIES"),
 )

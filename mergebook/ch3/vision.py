@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mergebook import ledger
-from mergebook.ch3.baselines import RULES, Alone, Baseline, own_models, rules_asked
+from mergebook.ch3.baselines import UNTRAINED_RULES, Alone, Baseline, own_models, rules_asked
 from mergebook.ch3.comparing import Trials, lead, right_of, scores
 from mergebook.ch3.printed import averaged
 from mergebook.ch3.trials import ADAMERGING, ADAMERGING_PP, FREE, OWN, SHARED, Trial, experiment
@@ -78,7 +78,7 @@ def compared_methods(samples: int, steps: int, test_samples: int) -> dict[str, T
 def untaught(page: Page, r: OpenSuite, test_samples: int, seed: int) -> Table:
     """Answers of the rules that learn nothing, and of each task's own model, by name in `what`."""
     context = {"sources": {r.mark: r.source}, "device": page.device}
-    rules = [Baseline(r.mark, n, seed=seed, test_samples=test_samples) for n in RULES]
+    rules = [Baseline(r.mark, n, seed=seed, test_samples=test_samples) for n in UNTRAINED_RULES]
     found = page.table(WITHOUT_TRAINING, rules, **context).rename(columns={"rule": "what"})
     each = [Alone(r.mark, name, test_samples) for name in ("Individual", "EMR")]
     models = page.table(OWN_MODELS, each, **context).rename(columns={"method": "what"})

@@ -7,8 +7,8 @@ from mergebook.ch3.features import ALL, PATH, QUESTIONS, RANKS, SHUFFLED
 from mergebook.ch3.guidance import CONTROLS, DEALT, EACH, NO_NETWORK, NOTHING, ONE, RANDOM, SCALES
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
-CLEAR, SLIGHT, LEVEL = (1.0, 0.8), (1.0, 1.2), (0.0, 1.0)  # a value, half of its interval
-AGAINST, BARELY = (-2.0, 1.0), (-1.0, 0.8)  # the second is not clear once corrected
+CLEAR, SLIGHT, LEVEL = (1.0, 0.6), (1.0, 1.2), (0.0, 1.0)  # a value, half of its interval
+AGAINST, BARELY, BARE = (-2.0, 1.0), (-1.0, 0.8), (1.0, 0.8)  # two are not clear once corrected
 
 
 def interval(value, half):
@@ -112,6 +112,7 @@ NORM, SINGULAR = "stats-magnitude-is-redundant", "stats-singular-values-gain"
 TABLE6 = "stats-table6-rank-sweep"
 EVERY = dict.fromkeys(CONTROLS, CLEAR)
 NONE = {NOTHING: CLEAR, DEALT: CLEAR}
+ALMOST = {NOTHING: CLEAR, DEALT: BARE}
 
 CASES = {
     GUIDES: {
@@ -152,6 +153,7 @@ CASES = {
 }
 
 NEAR = [
+    (GUIDES, "wrong cells are worse, uncorrected", UNDECIDED, (leads(ALMOST), new())),
     (GUIDES, "nothing on new experts", CORRECTED, (leads(EVERY), new())),
     (GUIDES, "a gain of what is shuffled alone", CORRECTED, (leads(EVERY), new(shuffled=CLEAR))),
     (GUIDES, "all but one input", CORRECTED, (leads(EVERY | {RANDOM: SLIGHT}), new(CLEAR))),
@@ -193,9 +195,11 @@ NEAR = [
     (TWO, "no numbers", UNDECIDED, (sizes((NAN, 0), (NAN, 0)),)),
     (TABLE5, "one network a layer alone", HOLDS, (asked("features", each=CLEAR),)),
     (TABLE5, "magnitude no more than noise", UNDECIDED, (asked("features", CLEAR, at4=LEVEL),)),
+    (TABLE5, "magnitude adds, uncorrected", UNDECIDED, (asked("features", BARE, at2=LEVEL),)),
     (TABLE5, "below, uncorrected", UNDECIDED, (asked("features", at4=BARELY),)),
     (TABLE5, "below in one reading", UNDECIDED, (asked("features", AGAINST),)),
     (TABLE5, "no numbers", UNDECIDED, (asked("features", (NAN, NAN), (NAN, NAN)),)),
+    (NORM, "it helps, uncorrected", UNDECIDED, (asked("magnitude", at1=BARE), NORMS)),
     (NORM, "without it better, uncorrected", UNDECIDED, (asked("magnitude", at0=BARELY), NORMS)),
     (NORM, "without it better once", UNDECIDED, (asked("magnitude", AGAINST), NORMS)),
     (NORM, "no numbers", UNDECIDED, (asked("magnitude", (NAN, NAN), (NAN, NAN)), NORMS)),

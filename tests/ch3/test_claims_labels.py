@@ -8,14 +8,16 @@ from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 SHARED, OWN = READINGS
 BOUNDS = ["value", "low", "high", "all_low", "all_high"]
-PRINTED = pd.DataFrame(
-    [
-        (level, loss, value, value)
-        for level in ("TW", "LW")
-        for loss, value in (("GT CE", 90.0), ("KD CE", 84.0), ("KD KL-Div", 60.0))
-    ],
-    columns=["GL", "Loss", "CA", "Avg Acc"],
-)
+
+
+def printed(hard=84.0):
+    """Rows of Table 14, with the accuracy of hard answers."""
+    losses = (("GT CE", 90.0), ("KD CE", hard), ("KD KL-Div", 60.0))
+    rows = [(level, loss, value, value) for level in ("TW", "LW") for loss, value in losses]
+    return pd.DataFrame(rows, columns=["GL", "Loss", "CA", "Avg Acc"])
+
+
+PRINTED = printed()
 TEACHERS = pd.DataFrame({"task": ["x", "y"], "right": [90.0, 96.0]})
 
 
@@ -35,8 +37,8 @@ def gaps(value=0.0, half=0.5, **other):
     return pd.DataFrame(rows, columns=["reading", "level", *BOUNDS])
 
 
-def hard(**settings):
-    return gaps(**settings), PRINTED, TEACHERS
+def hard(table=PRINTED, **settings):
+    return gaps(**settings), table, TEACHERS
 
 
 def soft(**settings):
@@ -86,10 +88,9 @@ def both(same=0):
 
 CASES = {
     "stats-hard-labels-vs-truth": {
-        HOLDS: hard(),
-        CORRECTED: hard(one_a_layer=3.0),
-        FAILS: hard(value=9.0),
-        UNDECIDED: hard(value=3.0),
+        HOLDS: hard(printed(89.5), value=9.0),
+        CORRECTED: hard(),
+        FAILS: hard(value=3.0),
     },
     "stats-soft-worse-than-hard": {
         HOLDS: soft(value=1.0),
@@ -109,23 +110,17 @@ CASES = {
         FAILS: (use(), leads(3.0)),
         UNDECIDED: (use(), leads(1.0)),
     },
-    "stats-no-test-samples": {
-        HOLDS: (leads(), both()),
-        CORRECTED: (leads(one_a_layer=3.0), both()),
-        FAILS: (leads(3.0), both()),
-        UNDECIDED: (leads(1.0), both()),
-    },
+    "stats-no-test-samples": {HOLDS: (both(), leads(3.0)), FAILS: (both(2), leads())},
 }
 HARDLY, SOFTLY, ENOUGH, NONE, UNSEEN = CASES
 
 NEAR = [
-    (HARDLY, "fails in one reading alone", UNDECIDED, hard(value=3.0, one_network=9.0)),
-    (HARDLY, "one level of each reading", FAILS, hard(one_a_layer=9.0, one_network_tasks=9.0)),
-    (HARDLY, "as far as the paper's own", UNDECIDED, hard(value=6.0)),
-    (HARDLY, "one level not shown", CORRECTED, hard(one_network_tasks=3.0)),
-    (HARDLY, "the control does not count", HOLDS, hard(free=9.0)),
-    (HARDLY, "no number", UNDECIDED, hard(value=NAN)),
-    (HARDLY, "one reading missing", UNDECIDED, (hard()[0][:2], PRINTED, TEACHERS)),
+    (HARDLY, "one reading is not near", FAILS, hard(one_a_layer=3.0)),
+    (HARDLY, "one level is not near", FAILS, hard(one_network_tasks=3.0)),
+    (HARDLY, "the control does not count", CORRECTED, hard(free=9.0)),
+    (HARDLY, "no number here", FAILS, hard(value=NAN)),
+    (HARDLY, "one reading missing", FAILS, (hard()[0][:2], PRINTED, TEACHERS)),
+    (HARDLY, "a point apart in print", FAILS, hard(printed(89.0), value=3.0)),
     (SOFTLY, "below zero, not corrected", UNDECIDED, soft(value=-0.6)),
     (SOFTLY, "below zero in one reading", UNDECIDED, soft(one_network=-1.0)),
     (SOFTLY, "the control does not count", UNDECIDED, soft(free=1.0)),
@@ -136,13 +131,10 @@ NEAR = [
     (NONE, "a label enters", FAILS, (use(enters=1e-3), leads())),
     (NONE, "a label chooses", FAILS, (use(agreement=0.1), leads())),
     (NONE, "labels choose better under one reading", CORRECTED, (use(), leads(one_network=3.0))),
-    (UNSEEN, "test inputs are learnt from", FAILS, (leads(), both(2))),
-    (UNSEEN, "a twin within a data set", HOLDS, (leads(), both(1))),
-    (UNSEEN, "the control does not count", HOLDS, (leads(control=3.0), both())),
+    (UNSEEN, "a twin within a data set", HOLDS, (both(1), leads())),
 ]
 SAID = {
-    (HARDLY, HOLDS): {"tasks": 6.0, "count": 3, "right": 93.0, "shows": f"{SHARED} and {OWN}"},
-    (HARDLY, CORRECTED): {"shows": SHARED},
+    (HARDLY, CORRECTED): {"tasks": 6.0, "layers": 6.0, "count": 3, "right": 93.0},
     (SOFTLY, HOLDS): {"layers": 24.0, "most": 1.5},
     (SOFTLY, CORRECTED): {"shows": OWN},
     (ENOUGH, "near in one reading"): {"shows": OWN},

@@ -62,12 +62,13 @@ def rates():
     )
 
 
-def merges(lead=-5.0, **other):
+def merges(lead=-5.0, suite=B32, **other):
     rows = []
     for what, change in itertools.product(LEARNERS, (INPUTS, STEPS)):
         value = other.get(what.replace(" ", "_"), lead)
         rows.append((f"{what}, more {change}", 90 + value, *bounds(value), int(value > 0), value))
-    return pd.DataFrame(rows, columns=["what", "accuracy", *BOUNDS, "tasks_above", "most"])
+    table = pd.DataFrame(rows, columns=["what", "accuracy", *BOUNDS, "tasks_above", "most"])
+    return table.assign(suite=suite)
 
 
 def controls():
@@ -178,6 +179,18 @@ NEAR = [
         "a refutation needs the corrected interval",
         UNDECIDED,
         (merges(-0.6), controls()),
+    ),
+    (
+        "stats-plusplus-exceeds-teachers",
+        "another network refutes nothing",
+        UNDECIDED,
+        (merges(suite="mini8"), controls()),
+    ),
+    (
+        "stats-plusplus-exceeds-teachers",
+        "another network shows nothing",
+        UNDECIDED,
+        (merges(5.0, suite="mini8"), controls()),
     ),
 ]
 

@@ -231,6 +231,12 @@ NEAR = [
     ),
     ("stats-teachers-beat-entropy", "no number", UNDECIDED, (signals(half=NAN),)),
     (
+        "stats-teachers-beat-entropy",
+        "by layers, uncorrected",
+        UNDECIDED,
+        (signals(half=0.8, **{CONTROL + TASKS: -5.0}),),
+    ),
+    (
         "stats-vision-plain-accuracies",
         "both lead, on small networks",
         UNDECIDED,

@@ -133,7 +133,7 @@ def test_what_is_reached_is_the_accuracy_beside_what_is_printed():
 
 
 def test_the_rules_and_models_stand_beside_the_trained(four, models, trained):
-    assert list(models.what) == [*vision.RULES, "Individual", "EMR"]
+    assert list(models.what) == [*vision.UNTRAINED_RULES, "Individual", "EMR"]
     base = four.answers(four.base, limit=10)
     for n, found in zip(four.tasks, right_of(models, "Base")):
         assert np.array_equal(found[0], base[n])

@@ -26,15 +26,15 @@ def told_of_leads(table: Table) -> dict:
 def features_add(leads: Table) -> Outcome:
     """In a reading each added statistic leads what came before, and as many random numbers.
 
-    Corrected: variance and magnitude do. Fails: in each reading one of the six is clearly below,
-    corrected for their number.
+    Corrected: variance and magnitude do. Fails: in each reading one of the six is clearly below.
+    Both by intervals corrected for their number.
     """
     of = rows_by_reading(leads)
     asked = len(QUESTIONS["features"])
     clear = [n for n, part in of.items() if len(part) == asked and (part.low > 0).all()]
     below = [n for n, part in of.items() if (part.all_high < 0).any()]
     first = {n: part[part.what.isin(PATH[1:3])] for n, part in of.items()}
-    some = [n for n, part in first.items() if len(part) and (part.low > 0).all()]
+    some = [n for n, part in first.items() if len(part) and (part.all_low > 0).all()]
     values = told_of_leads(leads) | {"some": " and ".join(some)}
     return weighed(bool(clear), len(below) == len(READINGS), bool(some), values)
 
@@ -44,15 +44,15 @@ def magnitude_adds(leads: Table, norms: Table) -> Outcome:
     """In a reading the magnitude is missed when it is left out of all statistics.
 
     Corrected: it helps next to mean and variance alone. Fails: in each reading all statistics are
-    clearly better without it, corrected for the two intervals.
+    clearly better without it. Both by intervals corrected for their number.
     """
     out = leads[leads.question == "next to all others"]
     alone = leads[leads.question == "next to mean and variance"]
     error = norms.error.max()
     values = told_of_leads(leads) | {"exact": below(norms.error, EXACT), "error": error}
-    values["helped"] = " and ".join(alone.reading[alone.low > 0])
+    values["helped"] = " and ".join(alone.reading[alone.all_low > 0])
     against = len(out) == len(READINGS) and bool((out.all_high < 0).all())
-    return weighed(bool((out.low > 0).any()), against, bool((alone.low > 0).any()), values)
+    return weighed(bool((out.low > 0).any()), against, bool((alone.all_low > 0).any()), values)
 
 
 @claim("stats-singular-values-gain")

@@ -16,13 +16,13 @@ def statistics_guide(leads: Table, new: Table) -> Outcome:
     """In a reading statistics lead every other input and no network, and gain on new experts.
 
     Corrected: they lead a constant, and themselves in wrong cells. Fails: in each reading some
-    input, or no network, leads them, corrected for the number of intervals.
+    input, or no network, leads them. Both by intervals corrected for their number.
     """
     of = dict(tuple(leads.groupby("reading", sort=False)))
     clear = [name for name, part in of.items() if (part.low > 0).all()]
     behind = [name for name, part in of.items() if (part.all_high < 0).any()]
     against_none = {n: part[part.over.isin((NOTHING, DEALT))] for n, part in of.items()}
-    helped = [n for n, part in against_none.items() if len(part) and (part.low > 0).all()]
+    helped = [n for n, part in against_none.items() if len(part) and (part.all_low > 0).all()]
     gain = (new.low[new.what != DEALT] > 0).any()
     values = {
         "rows": leads.to_dict("records"),

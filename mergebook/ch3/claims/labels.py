@@ -53,17 +53,18 @@ def outcome_of_readings(found: dict, **values) -> Outcome:
 
 @claim("stats-hard-labels-vs-truth")
 def labels_or_hard(gaps: Table, printed: Table, teachers: Table) -> Outcome:
-    """Labels lead the teachers' hard answers by less than `NEAR` points, in each comparison.
+    """The printed rows differ by less than `NEAR` points, at both levels.
 
-    Fails: by more than the difference that the paper itself calls comparable.
+    Corrected: on these networks labels lead the teachers' hard answers by less than that, in each
+    comparison of both readings. Fails: the printed rows differ by more.
     """
     means = printed_means(printed)
     paper = {level: means[level, LABELS] - means[level, HARD] for level in GIVEN}
     rows = of_readings(gaps)
-    beyond = rows.all_low > rows.level.map(paper)
-    found = readings_show(rows.high < NEAR, beyond, rows.reading)
-    values = {"gaps": with_leads(gaps), "count": len(rows), "most": rows.high.max()}
-    return outcome_of_readings(found, right=teachers.right.mean(), **values, **paper)
+    here = readings_show(rows.high < NEAR, rows.all_low > NEAR, rows.reading)
+    values = {"gaps": with_leads(gaps), "count": len(rows), "right": teachers.right.mean(), **paper}
+    far = any(gap >= NEAR for gap in paper.values())
+    return weighed(not far, far, here["holds"], values)
 
 
 @claim("stats-soft-worse-than-hard")
@@ -125,15 +126,10 @@ def no_manual_labels(use: Table, choices: Table) -> Outcome:
 
 
 @claim("stats-no-test-samples")
-def no_test_inputs(gains: Table, both: Table) -> Outcome:
-    """Test inputs are not learnt from, and learning from some would gain less than `NEAR` points.
+def no_test_inputs(both: Table, gains: Table) -> Outcome:
+    """At most `TWINS` of the test inputs are among those that coefficients are learnt from.
 
-    Fails: more than `TWINS` of them are, or it would gain more under both readings.
+    `gains` are shown: what learning from test inputs would add.
     """
-    same, of, rows = int(both["in both"].sum()), int(both.test.sum()), of_readings(gains)
-    found = readings_show(rows.high < NEAR, rows.all_low > NEAR, rows.reading)
-    disjoint = same <= TWINS * of
-    found["holds"] &= disjoint
-    found["corrected"] &= disjoint
-    found["against"] |= not disjoint
-    return outcome_of_readings(found, same=same, of=of, gains=with_leads(gains))
+    same, of = int(both["in both"].sum()), int(both.test.sum())
+    return Outcome(same <= TWINS * of, values={"same": same, "of": of, "gains": with_leads(gains)})

@@ -97,12 +97,17 @@ def data_efficiency(growth: Table, leads: Table) -> Outcome:
 
 @claim("stats-plusplus-exceeds-teachers")
 def exceeds_teachers(merges: Table, controls: Table) -> Outcome:
-    """Coefficients taught by teachers are above them on the mean of tasks."""
+    """On ViT-B/32, coefficients taught by teachers are above them on the mean of tasks.
+
+    The sentence is of that network alone: no other suite decides it.
+    """
     by_learner = [merges[merges.what.str.startswith(f"{n},")] for n in LEARNERS]
-    holds = [bool(len(part)) and bool((part.low > 0).all()) for part in by_learner]
-    against = all(bool(len(part)) and bool((part.all_high < 0).all()) for part in by_learner)
+    there = bool((merges.suite == "clip-vit-b-32").all())
+    holds = [there and len(part) > 0 and bool((part.low > 0).all()) for part in by_learner]
+    against = [there and len(part) > 0 and bool((part.all_high < 0).all()) for part in by_learner]
     fitted = controls[controls.what.str.endswith(FITS["tested"])]
     values = {
+        "suite": merges.suite.iloc[0],
         "rows": told(merges.sort_values("what", ascending=False)),
         "controls": told(controls.sort_values("what", ascending=False)),
         "among": len(merges),
@@ -110,4 +115,4 @@ def exceeds_teachers(merges: Table, controls: Table) -> Outcome:
         "fitted": float(fitted.accuracy.min()),
         "fitted_above": int(fitted.tasks_above.min()),
     }
-    return weighed(all(holds), against, any(holds), values)
+    return weighed(all(holds), all(against), any(holds), values)

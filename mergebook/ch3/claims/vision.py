@@ -29,6 +29,11 @@ def shown_in(rows: Table) -> bool:
     return bool(len(rows) and (rows.low > 0).all())
 
 
+def shown_together(rows: Table) -> bool:
+    """Whether there are rows, and all intervals lie above zero when corrected for their number."""
+    return bool(len(rows) and (rows.all_low > 0).all())
+
+
 def excluded(rows: Table) -> bool:
     """Whether the interval of a row, corrected for their number, lies below zero."""
     return bool((rows.all_high < 0).any())
@@ -140,15 +145,16 @@ def finer_is_better(leads: Table) -> Outcome:
 def stronger_signal(leads: Table) -> Outcome:
     """Teachers minus entropy is above zero: free coefficients at both levels, and both learners.
 
-    Corrected: by layers. It fails if by tasks it is excluded, and by layers too, for the free
-    coefficients or for both learners.
+    Corrected: by layers, corrected for the number of intervals. It fails if by tasks it is
+    excluded, and by layers too, for the free coefficients or for both learners.
     """
     free, by_tasks = (leads[leads.what == CONTROL + level] for level in ("", TASKS))
     learners = [of_reading(leads, name) for name in READINGS]
-    layers = all(shown_in(rows) for rows in (free, *learners))
+    by_layers = (free, *learners)
+    layers, surely = (all(map(shown, by_layers)) for shown in (shown_in, shown_together))
     beaten = excluded(free) or all(excluded(rows) for rows in learners)
     values = {"rows": spoken(leads), "count": len(leads)}
-    return weighed(layers and shown_in(by_tasks), beaten and excluded(by_tasks), layers, values)
+    return weighed(layers and shown_in(by_tasks), beaten and excluded(by_tasks), surely, values)
 
 
 @claim("stats-vision-plain-accuracies")
