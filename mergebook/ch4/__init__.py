@@ -1,1 +1,1 @@
-"""Chapter 4, Rethinking weight averaging: its experiments, and the functions that decide its claims."""
+"""Chapter 4, Rethinking weight averaging: its experiments, and what decides its claims."""

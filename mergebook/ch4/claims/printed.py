@@ -1,0 +1,237 @@
+"""Claims about the printed tables of the paper (evidence page 04p). The arithmetic is exact."""
+
+import numpy as np
+import pandas as pd
+
+from mergebook.ch4.printed import (
+    ENSEMBLES,
+    GREEDY_ENSEMBLES,
+    MERGES,
+    TESTED,
+    attainable,
+    exact_rank_test,
+    least_clear,
+    over_single,
+)
+from mergebook.claims import Outcome, claim
+
+Table = pd.DataFrame
+SCOPE = "CIFAR-100"  # of Figures 3, 17 and 18
+NETWORKS = 20  # architectures of these figures, counted in Table 8
+SLACK = 1e-9  # of binary fractions
+
+
+def _in_scope(rows: Table, agree: pd.Series) -> tuple[bool | None, dict]:
+    """Whether rows on the figures' data agree, for each architecture of the figures.
+
+    None while some architectures are not printed and no printed row disagrees.
+    """
+    here = rows[rows.data == SCOPE]
+    agreed = agree[here.index]
+    networks = here.architecture.nunique()
+    values = {
+        "agree": int(agreed.sum()),
+        "rows": len(here),
+        "networks": networks,
+        "of": NETWORKS,
+        "all": int(agree.sum()),
+        "every": len(rows),
+    }
+    if not agreed.all():
+        return False, values
+    return (True if networks >= NETWORKS else None), values
+
+
+@claim("rethink-uniform-soup-worst")
+def uniform_last(ends: Table) -> Outcome:
+    """On CIFAR-100 uniform soups are last for every architecture; one that is not: fails."""
+    holds, values = _in_scope(ends, ends["last"] == "uniform")
+    return Outcome(holds, values=values)
+
+
+@claim("rethink-logit-ensemble-always-best")
+def logits_best(ends: Table) -> Outcome:
+    """On CIFAR-100 logits are best and uniform soups last for every architecture, up to 7 models.
+
+    One row that is otherwise: fails.
+    """
+    few = ends[ends.models <= 7]
+    holds, values = _in_scope(few, (few.best == "logits") & (few["last"] == "uniform"))
+    return Outcome(holds, values=values)
+
+
+@claim("rethink-greedy-beats-uniform")
+def greedy_over_uniform(rows: Table) -> Outcome:
+    """More than half of the printed rows, and of the data sets at every number of models."""
+    over = rows.greedy > rows.uniform
+    by = over.groupby([rows.architecture, rows.data]).mean()
+    exceptions = (
+        rows[~over]
+        .sort_values("models")
+        .groupby("data")
+        .models.apply(lambda m: ", ".join(map(str, m)))
+        .reset_index()
+    )
+    values = {"over": int(over.sum()), "rows": len(rows), "exceptions": exceptions}
+    values |= {"always": int((by == 1).sum()), "settings": len(by)}
+    return Outcome(bool(over.mean() > 0.5 and (by == 1).mean() > 0.5), values=values)
+
+
+@claim("rethink-greedy-ensembles-comparable")
+def greedy_alike(rows: Table) -> Outcome:
+    """Greedy ensembles within 1 point of greedy soups in every row.
+
+    Corrected: within 2 points, but for one entry.
+    """
+    apart = rows[list(GREEDY_ENSEMBLES)].sub(rows.greedy, axis=0).abs()
+    worst = np.sort(apart.to_numpy().ravel())[::-1]
+    here = apart[rows.data == SCOPE].to_numpy()
+    at = rows.loc[apart.max(axis=1).idxmax()]
+    values = {
+        "mean": apart.to_numpy().mean(),
+        "first": worst[0],
+        "second": worst[1],
+        "data": at["data"],
+        "models": int(at.models),
+        "here": here.max(),
+        "entries": apart.size,
+        "beyond": int((apart > 1 + SLACK).to_numpy().sum()),
+    }
+    return Outcome(bool(worst[0] <= 1 + SLACK), bool(worst[1] <= 2 + SLACK), values)
+
+
+@claim("rethink-ensembling-more-stable")
+def more_stable(rows: Table) -> Outcome:
+    """The worst and the best gain of both ensembles are above those of both soups.
+
+    Corrected: those of ensembles of logits are.
+    """
+    gains = over_single(rows)[[*MERGES, *ENSEMBLES]]
+    worst, best = gains.min(), gains.max()
+
+    def above(kinds):
+        return all(e[k] > e[list(MERGES)].max() for k in kinds for e in (worst, best))
+
+    methods = [{"method": m, "worst": worst[m], "best": best[m]} for m in gains]
+    return Outcome(above(ENSEMBLES), above(["logits"]), {"methods": methods, "rows": len(rows)})
+
+
+def _plausible(rows: Table, models: int) -> Outcome:
+    """Scores that the test sets allow, and greedy ensembles within 5 points of greedy soups."""
+    part = rows[rows.models == models].set_index("data").sort_index()
+    scores = part[[*MERGES, *ENSEMBLES, *GREEDY_ENSEMBLES]]
+    fits = [
+        {"data": d, "fits": all(attainable(v, size) for v in scores.loc[d])}
+        for d, size in TESTED.items()
+    ]
+    apart = part[list(GREEDY_ENSEMBLES)].sub(part.greedy, axis=0).abs().max(axis=1)
+    lead = part.logits - part.uniform
+    values = {"fits": fits, "apart": apart.max(), "at": apart.idxmax()}
+    values |= {"low": lead.min(), "high": lead.max()}
+    return Outcome(bool(all(f["fits"] for f in fits) and apart.max() < 5), values=values)
+
+
+@claim("rethink-table1-ten-model-datasets")
+def table1_scores(rows: Table) -> Outcome:
+    """Table 1: scores that can be, and no entry far off its neighbours."""
+    return _plausible(rows, 10)
+
+
+@claim("rethink-table4-two-models")
+def table4_scores(rows: Table) -> Outcome:
+    """Table 4: scores that can be, and no entry far off its neighbours."""
+    return _plausible(rows, 2)
+
+
+@claim("rethink-table5-three-models")
+def table5_scores(rows: Table) -> Outcome:
+    """Table 5: scores that can be, and no entry far off its neighbours."""
+    return _plausible(rows, 3)
+
+
+@claim("rethink-table6-five-models")
+def table6_scores(rows: Table) -> Outcome:
+    """Table 6: scores that can be, and no entry far off its neighbours."""
+    return _plausible(rows, 5)
+
+
+@claim("rethink-table7-seven-models")
+def table7_scores(rows: Table) -> Outcome:
+    """Table 7: scores that can be, and no entry far off its neighbours."""
+    return _plausible(rows, 7)
+
+
+# ---------------------------------------------------------------------------------- Tables 3 and 10
+
+
+@claim("rethink-table3-best-donor")
+def best_donor(donors: Table) -> Outcome:
+    """No soup is above Tiny ImageNet's."""
+    by = donors.set_index("donor").soup
+    values = {"best": by.idxmax(), "soup": by.max(), "named": by["TinyImageNet"]}
+    return Outcome(bool(by["TinyImageNet"] >= by.max()), values=values)
+
+
+@claim("rethink-table3-size-effect")
+def size_effect(donors: Table) -> Outcome:
+    """Larger donors have better soups: an exact rank test at 5 %; fails if it shows the reverse."""
+    value, p = exact_rank_test(donors["size"], donors.soup)
+    small, large = (donors.loc[i] for i in (donors["size"].idxmin(), donors["size"].idxmax()))
+    values = {
+        "rho": value,
+        "p": p,
+        "donors": len(donors),
+        "needed": least_clear(len(donors)),
+        "small": {"donor": small.donor, "soup": small.soup},
+        "large": {"donor": large.donor, "soup": large.soup},
+    }
+    return Outcome(bool(value > 0) if p < 0.05 else None, values=values)
+
+
+@claim("rethink-table3-cifar10-small-scale")
+def small_scale(donors: Table) -> Outcome:
+    """CIFAR-10's soup is below its ensemble, and every smaller donor's soup is below it.
+
+    Fails: its soup is not below its ensemble. Open: it is, and a smaller donor does better.
+    """
+    by = donors.set_index("donor")
+    own = by.loc["CIFAR-10"]
+    smaller = by[by["size"] < own["size"]]
+    better = smaller[smaller.soup >= own.soup].sort_values("soup")
+    values = {
+        "soup": own.soup,
+        "logits": own.logits,
+        "smaller": len(smaller),
+        "better": better.reset_index(),
+        "below": int((by.soup < by.logits).sum()),
+        "donors": len(by),
+    }
+    if own.soup >= own.logits:
+        return Outcome(False, values=values)
+    return Outcome(None if len(better) or not len(smaller) else True, values=values)
+
+
+@claim("rethink-table3-celeba-mediocre")
+def mediocre(donors: Table) -> Outcome:
+    """CelebA's soup is neither the best nor the worst of the column."""
+    by = donors.set_index("donor").soup
+    rank = int((by > by["Celeba"]).sum()) + 1
+    values = {"soup": by["Celeba"], "rank": rank, "donors": len(by), "median": by.median()}
+    return Outcome(bool(by.min() < by["Celeba"] < by.max()), values=values)
+
+
+@claim("rethink-table10-inferior-to-features")
+def behind_features(table10: Table) -> Outcome:
+    """Both soups are below both feature ensembles in every row.
+
+    Corrected: below the one with the merged last layer, in the mean of the rows.
+    """
+    rows, mean = [], []
+    for soup in ("Uni Soups", "Grd Soups"):
+        for features in ("Ens Fts", "Ens Fts*"):
+            gap = table10[features] - table10[soup]
+            rows.append((gap > SLACK).all())
+            counts = {"behind": int((gap > SLACK).sum()), "mean": gap.mean()}
+            mean.append({"soup": soup, "features": features} | counts)
+    merged = [m["mean"] > SLACK for m in mean if m["features"] == "Ens Fts"]
+    return Outcome(bool(all(rows)), bool(all(merged)), {"pairs": mean, "rows": len(table10)})
