@@ -66,12 +66,14 @@ class Group:
 class Workshop:
     """Data and training for groups of one suite of images.
 
-    The last group and all starts stay at hand. Raises `ValueError` for a suite of fewer than four
-    tasks, of texts, or without training images.
+    The last group and all starts stay at hand. In double precision (`dtype`) every processor trains
+    the same networks; in single precision rounding sends each on a way of its own. Raises
+    `ValueError` for a suite of fewer than four tasks, of texts, or without training images.
     """
 
-    def __init__(self, suite: Suite, device: str = "auto"):
+    def __init__(self, suite: Suite, device: str = "auto", dtype: torch.dtype = torch.float32):
         self.suite, self.device, self.tasks = suite, device, list(suite.tasks)
+        self.dtype = dtype
         if len(self.tasks) < 4 or isinstance(suite.task(self.tasks[0]).inputs["test"][0], str):
             raise ValueError(
                 f"suite {suite.name} has {len(self.tasks)} tasks, the first {self.tasks[0]}; "
@@ -114,16 +116,24 @@ class Workshop:
         if task == BOARDS:
             count, number = {"pool": (768, 0), "val": (250, 1), "test": (500, 2)}[split]
             x, y = boards("train" if split == "pool" else split, count, number)
-            return prepare(x)["pixels"], y
+            return prepare(x)["pixels"].to(self.dtype), y
         t = self.suite.task(task)
         parts = (
             [p for p in ("train", "unlabelled") if p in t.labels and (t.labels[p] >= 0).all()]
             if split == "pool"
             else [split]
         )
-        return torch.cat([prepare(t.inputs[part])["pixels"] for part in parts]), torch.cat(
-            [t.labels[part] for part in parts]
-        )
+        x = torch.cat([prepare(t.inputs[part])["pixels"] for part in parts])
+        return x.to(self.dtype), torch.cat([t.labels[part] for part in parts])
+
+    def built(self, network: str, number: int, width: int) -> tuple[zoo.Net, State]:
+        """A body and its random first weights, as `zoo.build` makes them, of this workshop's type."""
+        net, state = zoo.build(network, number, width)
+        net.module.to(self.dtype)
+        return net, self._typed(state)
+
+    def _typed(self, state):
+        return {k: v.to(self.dtype) if v.is_floating_point() else v for k, v in state.items()}
 
     def classes(self, task: str) -> int:
         """How many classes, or labels, a task has."""
@@ -144,14 +154,14 @@ class Workshop:
         width: int = 16,
     ) -> State:
         """A body trained on all classes of several tasks together."""
-        net, state = zoo.build(network, number, width)
+        net, state = self.built(network, number, width)
         pools = [self.data(task, "pool") for task in tasks]
         before = np.cumsum([0] + [self.classes(task) for task in tasks])
         x, y = (
             torch.cat([x for x, _ in pools]),
             torch.cat([y + int(n) for (_, y), n in zip(pools, before)]),
         )
-        state = zoo.with_head(state, net.width, int(before[-1]), number)
+        state = self._typed(zoo.with_head(state, net.width, int(before[-1]), number))
         return zoo.body(
             zoo.train(net, state, x, y, seed=number, mixup=mixup, device=self.device, **RECIPE)
         )
@@ -160,9 +170,10 @@ class Workshop:
         """The body with which model i of a group begins."""
         number = 1000 * g.seed + i
         if g.start == "random":
-            return zoo.build(g.network, number, g.width)[1]
+            return self.built(g.network, number, g.width)[1]
         if "stem" in g.start:
-            stem = zoo.build(g.network, number if g.start == "own stem" else 1000 * g.seed)[1]
+            own = g.start == "own stem"
+            stem = self.built(g.network, number if own else 1000 * g.seed, g.width)[1]
             inner = self.start("vit", self.sources(g.task), 0.0, g.seed, 16)
             return {k: v for k, v in stem.items() if k.startswith("0.")} | {
                 f"1.{k}": v for k, v in inner.items()
@@ -173,7 +184,7 @@ class Workshop:
 
     def net(self, g: Group) -> zoo.Net:
         """The network of a group, which runs its states."""
-        return zoo.build(g.network, width=g.width)[0]
+        return self.built(g.network, 0, g.width)[0]
 
     def _models(self, g: Group) -> list[State]:
         """The fine-tuned models of a group, on the CPU."""
@@ -185,6 +196,7 @@ class Workshop:
         ):
             head = 1000 * g.seed + (i if g.head == "own" else 0)
             state = zoo.with_head(self.first(g, i), net.width, self.classes(g.task), head)
+            state = self._typed(state)
             out.append(
                 zoo.train(
                     net,
