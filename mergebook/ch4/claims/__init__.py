@@ -1,1 +1,5 @@
 """What decides the claims of Chapter 4: pure functions, tables in, an `Outcome` out."""
+
+from mergebook.ch4.claims import templates
+
+__all__ = ["templates"]
