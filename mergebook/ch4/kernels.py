@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mergebook.ch4.layers import told
+from mergebook.ch4.layers import stages_read
 from mergebook.ch4.templates import pictures_of
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.groups import RECIPE
@@ -125,7 +125,7 @@ def body_row(key: Body, sources: Mapping[str, str], device: str) -> dict:
     k = first_kernels(state)
     smooth, alike = (beyond_shuffled(k, m, key.seed) for m in (smoothness, alikeness))
     start = first_kernels(body_of(key.network, key.side, key.seed)[1]).flatten()[:5].tolist()
-    return {"start": start, "smooth": smooth[0], "alike": alike[0], **told(net, state, r)}
+    return {"start": start, "smooth": smooth[0], "alike": alike[0], **stages_read(net, state, r)}
 
 
 # Trained on an older instruction set, classes differ by up to 4.2 points, low-level numbers by 1.1,

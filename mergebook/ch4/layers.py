@@ -60,7 +60,7 @@ def probed(features: Tensor, targets: Tensor, fit: Tensor, choose: Tensor) -> Te
     return torch.stack(guesses)[errors.argmin(0), :, torch.arange(targets.shape[1])].T
 
 
-def told(net: zoo.Net, state: State, r: OpenSuite) -> dict[str, list[float]]:
+def stages_read(net: zoo.Net, state: State, r: OpenSuite) -> dict[str, list[float]]:
     """What a linear probe reads from each stage: `classes`, right in %, and `low`, R² in %.
 
     The images are test images of the tasks that the network is trained on; `low` is the mean over
