@@ -21,7 +21,7 @@ def three_hours(least: Table, timed: Table) -> Outcome:
     return weighed(bool(about), bool((least.hours > 2 * HOURS).all()), values=values)
 
 
-def named(names) -> str:
+def all_names(names) -> str:
     """Names in words."""
     return " and ".join(map(str, names)) or "none"
 
@@ -46,10 +46,10 @@ def dear_basis(times: Table, speed: Table) -> Outcome:
         "times": times.to_dict("records"),
         "speed": speed.to_dict("records"),
         "count": len(every),
-        "where": named(n for n in tenfold if tenfold[n]),
-        "other": named(f"{t:.1f} times with {n}" for n, t in large.items() if not tenfold[n]),
+        "where": all_names(n for n in tenfold if tenfold[n]),
+        "other": all_names(f"{t:.1f} times with {n}" for n, t in large.items() if not tenfold[n]),
         "sooner": "in each reading" if sooner else "not shown",
-        "higher": named(higher),
+        "higher": all_names(higher),
     }
     corrected = any(tenfold.values()) and (sooner or later)
     return weighed(all(tenfold.values()) and sooner, against, corrected, values)
