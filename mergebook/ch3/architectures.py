@@ -206,16 +206,18 @@ TO_MOVE = {
     FREED: FREE,
 }
 
-# reading: who learnt, how the coefficients are moved, and how AdaMerging's are, beside them
+# reading: who learnt, how the coefficients are moved, and how AdaMerging's are, beside them. Like
+# meets like: what sums to 1 meets AdaMerging scaled to the sum 1. The mean over experts, scaled so,
+# is the plain average on both sides, whatever was learnt: it is no reading.
 MOVES = {
-    f"{who}: {way}": (who, way, MEAN if way == BY_LEARNER else way.removesuffix(NORMAL))
+    f"{who}: {way}": (who, way, rival)
     for who, ways in {
-        "one network": (MEAN, TWO, BY_LEARNER),
-        "one a layer": (MEAN, TWO),
-        f"one network{SIMPLEX}": (MEAN + NORMAL, TWO + NORMAL, BY_LEARNER),
-        f"one a layer{SIMPLEX}": (MEAN + NORMAL, TWO + NORMAL),
+        "one network": {MEAN: MEAN, TWO: TWO, BY_LEARNER: MEAN},
+        "one a layer": {MEAN: MEAN, TWO: TWO},
+        f"one network{SIMPLEX}": {TWO + NORMAL: TWO + NORMAL, BY_LEARNER: MEAN + NORMAL},
+        f"one a layer{SIMPLEX}": {TWO + NORMAL: TWO + NORMAL},
     }.items()
-    for way in ways
+    for way, rival in ways.items()
 }
 
 

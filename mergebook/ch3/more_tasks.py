@@ -10,7 +10,7 @@ from scipy import stats
 from mergebook.ch3.baselines import Baseline
 from mergebook.ch3.comparing import Trials, lead
 from mergebook.ch3.left_out import LEARNERS, RULES, percent_right
-from mergebook.ch3.printed import by_network
+from mergebook.ch3.printed import PLUS, by_network
 from mergebook.ch3.trials import Trial
 from mergebook.intervals import Interval, of_mean
 from mergebook.page import OpenSuite, Page
@@ -126,6 +126,18 @@ def slopes_of_leads(answers: Table) -> Table:
             rows.append((what, over, fit.slope, *bounds))
     columns = ["what", "over", "value", "low", "high", "all_low", "all_high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def printed_leads(table3: Table) -> Table:
+    """What the paper's own row of Table 3 is above each other merge: `over`, `network`, `value`.
+
+    `tasks` is their number; a method that a column lacks has no row there.
+    """
+    rows = by_network(table3).drop("Pre-Trained")
+    own = rows.loc[PLUS]
+    gaps = (own - rows.drop(PLUS)).rename_axis(columns=["network", "tasks"])
+    found = gaps.rename_axis("over").stack(["network", "tasks"], future_stack=True).dropna()
+    return found.rename("value").reset_index()
 
 
 def printed_drops(table3: Table) -> Table:

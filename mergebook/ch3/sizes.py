@@ -24,6 +24,7 @@ LEARNER = ("0.336", "0.73", "1.46")  # Section 4.2: M parameters, multiply-adds,
 IN_TABLE_13 = "0.366"  # M parameters of the same learner
 RATIOS = (0.0306, 0.0005)  # Section 4.2: parameters and compute, learner over merged model
 COEFFICIENTS, SUBSAMPLED, NAMED_LAYER = 320, 22, 147  # App. A.5.2; Fig. 6
+MOST_RUNS = 10  # over which a score may be a mean
 WSC, WSC_TENTHS, TASKS = 273, (27, 28), 8  # App. A.1: problems; a tenth; vision tasks
 STAGES = ("layer1", "layer2", "layer3", "layer4")  # of residual blocks
 T5 = {"T5-base": (768, 3072, 12), "T5-large": (1024, 4096, 24)}  # widths, and depth
@@ -159,6 +160,20 @@ def winograd(t5base: Table, t5large: Table) -> Table:
 def sizes_that_allow(scores: Sequence[float], among: Iterable[int]) -> list[int]:
     """The numbers of test items, of those given, that allow all scores."""
     return [n for n in among if all(possible_score(p, n) for p in scores)]
+
+
+def least_runs(
+    scores: Sequence[float], among: Iterable[int], most: int = MOST_RUNS
+) -> dict[int, int]:
+    """`{number of test items: the fewest runs}` whose means allow all scores; others are left out.
+
+    A mean over k runs of n items is a share of k n answers. A thousand allow every score.
+    """
+    found = {
+        n: next((k for k in range(1, most + 1) if sizes_that_allow(scores, [k * n])), None)
+        for n in among
+    }
+    return {n: k for n, k in found.items() if k}
 
 
 def data_sets() -> Table:

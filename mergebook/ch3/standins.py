@@ -5,6 +5,8 @@ gradient of u'z, where z are the class scores and u = sqrt(p) v - p (sqrt(p)'v) 
 Signs of the inputs of a batch are independent, so one backward pass serves the batch.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -12,13 +14,14 @@ from scipy import stats as statistics
 from torch import Tensor
 
 from mergebook.ch3.definitions import floats, generator_of
-from mergebook.intervals import of_mean
+from mergebook.intervals import Interval, of_mean
 from mergebook.page import OpenSuite
 from mergehelpers import states, stats
 from mergehelpers.states import State
 
 Table = pd.DataFrame
 NAMES = ("mean", "variance", "magnitude", "singular 1", "singular 2", "singular 3")
+ALL_SIX = "all six"
 CONTROLS = ("size", "depth")  # of a layer: known without a look at its weights
 LARGEST = 200_000  # entries of a layer whose Fisher directions are found
 
@@ -172,33 +175,78 @@ def standard_ranks(x: np.ndarray) -> np.ndarray:
     return (ranks - ranks.mean(0)) / np.where(spread > 0, spread, 1)
 
 
+def correlation_by_layer(x: np.ndarray, y: np.ndarray) -> float:
+    """Rank correlation over experts of two columns (experts, layers), mean over layers."""
+    return float((standard_ranks(x) * standard_ranks(y)).mean())
+
+
+def of_all_six(x: np.ndarray, y: np.ndarray) -> float:
+    """Rank correlation of `y` (experts, layers) with what all statistics (..., six) say of it.
+
+    They say it by least squares on ranks at a layer, with one slope each for all layers. The slopes
+    for an expert come from the other experts alone.
+    """
+    told, ranks = np.zeros(y.shape), standard_ranks(x)
+    for k in range(len(y)):
+        others = np.delete(np.arange(len(y)), k)
+        seen = standard_ranks(x[others]).reshape(-1, x.shape[-1])
+        slopes = np.linalg.lstsq(seen, standard_ranks(y[others]).ravel(), rcond=1e-6)[0]
+        told[k] = ranks[k] @ slopes
+    return correlation_by_layer(told, y)
+
+
+def by_leaving_out(
+    statistic: Callable[[np.ndarray], float], count: int, among: int = 1
+) -> Interval:
+    """A statistic of some of `count` experts, by the jackknife: experts are left out in turn."""
+    every = np.arange(count)
+    whole = statistic(every)
+    left = [statistic(np.delete(every, k)) for k in range(count)]
+    return of_mean([count * whole - (count - 1) * value for value in left], among)
+
+
 def across_tasks(table: Table) -> Table:
     """At a fixed layer: rank correlation over experts of each statistic with the Fisher trace.
 
     The mean over layers where the statistic varies, with its interval: experts are left out in
-    turn (jackknife). `at`: the trace of the experts, or of the base. `halves` in the place of a
-    statistic is the trace on other inputs: the ceiling.
+    turn (jackknife). `at`: the trace of the experts, or of the base. `ALL_SIX` is what a fit to all
+    statistics of the matrices says, one expert left out. `halves` in the place of a statistic is
+    the trace on other inputs: the ceiling. `over` is the size of a correlation minus half of the
+    ceiling; its bounds `all_low` and `all_high` have 95 % for all rows together, and hold the noise
+    of the ceiling.
     """
     matrix, rows = wide(table, "matrix")[0].astype(bool), []
     at = {"expert": wide(table, "first") + wide(table, "second"), "base": wide(table, "at base")}
-    pairs = [(name, place, wide(table, name), y) for place, y in at.items() for name in NAMES]
-    pairs.append(("halves", "expert", wide(table, "first"), wide(table, "second")))
-    for name, place, x, y in pairs:
-        kept = np.ptp(x, axis=0) > 0
-        if name.startswith("singular"):
-            kept &= matrix
+    columns = {name: wide(table, name) for name in NAMES}
+    six = np.stack([x[:, matrix] for x in columns.values()], -1)
+    one, two = wide(table, "first"), wide(table, "second")
+    varies = np.ptp(one, axis=0) > 0
+    count, among = len(one), len(at) * (len(NAMES) + 1)
 
-        def correlation(chosen, x=x[:, kept], y=y[:, kept]):
-            return float((standard_ranks(x[chosen]) * standard_ranks(y[chosen])).mean())
+    def ceiling(chosen):
+        return correlation_by_layer(one[chosen][:, varies], two[chosen][:, varies])
 
-        count = len(x)
-        whole = correlation(np.arange(count))
-        left = [correlation(np.delete(np.arange(count), k)) for k in range(count)]
-        interval = of_mean([count * whole - (count - 1) * value for value in left])
-        interval = np.clip(interval, -1, 1)
-        rows.append((table.suite.iloc[0], name, place, *interval, int(kept.sum())))
-    columns = ["suite", "statistic", "at", "value", "low", "high", "layers"]
-    return pd.DataFrame(rows, columns=columns)
+    def add(name, place, layers, correlation, over=True):
+        interval = np.clip(by_leaving_out(correlation, count), -1, 1)
+        # A statistic may go the other way; a fit that does has learnt nothing.
+        sign = -1 if interval[0] < 0 and name != ALL_SIX else 1
+        gap = (np.nan,) * 3
+        if over:
+            gap = by_leaving_out(lambda c: sign * correlation(c) - ceiling(c) / 2, count, among)
+        rows.append((table.suite.iloc[0], name, place, *interval, layers, *gap))
+
+    for place, y in at.items():
+        for name, x in columns.items():
+            kept = np.ptp(x, axis=0) > 0
+            if name.startswith("singular"):
+                kept &= matrix
+            a, b = x[:, kept], y[:, kept]
+            add(name, place, int(kept.sum()), lambda c, a=a, b=b: correlation_by_layer(a[c], b[c]))
+        b = y[:, matrix]
+        add(ALL_SIX, place, int(matrix.sum()), lambda c, b=b: of_all_six(six[c], b[c]))
+    add("halves", "expert", int(varies.sum()), ceiling, over=False)
+    found = ["suite", "statistic", "at", "value", "low", "high", "layers"]
+    return pd.DataFrame(rows, columns=[*found, "over", "all_low", "all_high"])
 
 
 def across_layers(table: Table, seed: int, resamples: int = 1000) -> Table:

@@ -4,10 +4,11 @@ import pandas as pd
 from tables import NAN
 
 from mergebook.ch3.claims.patterns import UNTRAINED
-from mergebook.ch3.patterns import FORM_FREE, READINGS, SHUFFLED, TASK_WISE, WITHOUT
+from mergebook.ch3.patterns import FORM_FREE, ON_SIMPLEX, READINGS, SHUFFLED, TASK_WISE, WITHOUT
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 SHARED, OWN = FORM_FREE
+SHARED_SIMPLEX, OWN_SIMPLEX = ON_SIMPLEX
 EVERY = (*READINGS, WITHOUT, SHUFFLED, UNTRAINED)
 
 
@@ -19,6 +20,12 @@ def recurring(**value):
         rows.append((what, v, v - 0.02, 0.0, v, v - 0.05, v + 0.05))
     columns = ["what", "value", "least", "chance", "excess", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def alone(**value):
+    """The pattern with one network and free coefficients, trained or not, and nowhere else."""
+    other = {SHARED_SIMPLEX: 0.13, OWN: 0.0, OWN_SIMPLEX: 0.0, SHUFFLED: 0.1}
+    return (recurring(**other | value),)
 
 
 def cost(levelled, half=0.2, **value):
@@ -62,7 +69,7 @@ RECUR, UNIFORM, OWN_ONES = (
 CASES = {
     RECUR: {
         HOLDS: (recurring(),),
-        CORRECTED: (recurring(**{OWN: 0.0, SHUFFLED: 0.1}),),
+        CORRECTED: alone(),
         FAILS: (recurring(rest=0.05),),
         UNDECIDED: (recurring(rest=NAN),),
     },
@@ -80,19 +87,13 @@ CASES = {
     },
 }
 NEAR = [
-    (
-        RECUR,
-        "it recurs with shuffled statistics as well",
-        UNDECIDED,
-        (recurring(**{OWN: 0.0, SHUFFLED: 0.5}),),
-    ),
-    (
-        RECUR,
-        "training brings it about",
-        UNDECIDED,
-        (recurring(**{OWN: 0.0, SHUFFLED: 0.1, UNTRAINED: 0.1}),),
-    ),
-    (RECUR, "one network a layer has a little", UNDECIDED, (recurring(**{OWN: 0.17}),)),
+    (RECUR, "it recurs with shuffled statistics as well", UNDECIDED, alone(**{SHUFFLED: 0.5})),
+    (RECUR, "training brings it about", UNDECIDED, alone(**{UNTRAINED: 0.1})),
+    (RECUR, "training adds to it", UNDECIDED, alone(**{UNTRAINED: 0.75})),
+    (RECUR, "on the simplex as well", UNDECIDED, alone(**{SHARED_SIMPLEX: 0.3})),
+    (RECUR, "one network a layer has a little", UNDECIDED, alone(**{OWN: 0.17})),
+    (RECUR, "one network a layer, simplex, too", UNDECIDED, alone(**{OWN_SIMPLEX: 0.17})),
+    (RECUR, "on the simplex alone", UNDECIDED, alone(**{SHARED: 0.1, SHARED_SIMPLEX: 0.9})),
     (RECUR, "one task is no better than chance", UNDECIDED, (recurring().assign(least=-0.1),)),
     (UNIFORM, "no lead over task-wise", UNDECIDED, (stands_out(), over(rest=0.5))),
     (UNIFORM, "behind task-wise, one reading", UNDECIDED, (stands_out(), over(**{OWN: -3.0}))),
@@ -113,7 +114,7 @@ NEAR = [
     (OWN_ONES, "one repetition", UNDECIDED, (alike(rest=NAN), spreads(rest=0))),
 ]
 SAID = {
-    (RECUR, CORRECTED): {"untrained": 0.9, "shuffled": 0.1},
+    (RECUR, CORRECTED): {"untrained": 0.9, "shuffled": 0.1, "simplex.value": 0.13, "there": SHARED},
     (UNIFORM, CORRECTED): {"rows.1.value": 0.1, "free": 2.0, "leads.0.value": 3.0},
     (OWN_ONES, CORRECTED): {
         "rows.0": {"what": SHARED, "value": 0.0, "wider": 9},

@@ -247,3 +247,12 @@ def test_printed_losses_from_8_to_20_tasks():
     lost = found.set_index("method").base
     assert lost["LW StatsMerging++"] == pytest.approx(7.7)
     assert lost["RegMean++"] == pytest.approx(7.4) and "Pre-Trained" not in lost
+
+
+def test_printed_leads_of_every_column():
+    found = more_tasks.printed_leads(ledger.printed("statsmerging_table3_main"))
+    by = found.set_index(["over", "network", "tasks"]).value
+    assert by["RegMean++", "ViT-B/32", "8 tasks"] == pytest.approx(94.5 - 84.4)
+    assert by["TIES-Merging", "ViT-L/14", "14 tasks"] == pytest.approx(89.1 - 79.5)
+    # Four other merges in six columns; RegMean++ has no entry for 14 tasks.
+    assert len(found) == 4 * 6 - 2 and "Pre-Trained" not in set(found.over)

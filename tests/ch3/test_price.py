@@ -47,7 +47,8 @@ def test_ratio_and_hours_by_hand():
         [("a", TWO_STEP, 2.0), ("a", BASES, 6.0), (VIT, STEP, price.PEAK * 7.2)],
         columns=["network", "what", "operations"],
     )
-    assert price.times_the_cost(done[:2]).times.tolist() == [4]
+    found = price.times_the_cost(done[:2]).set_index("batch").times
+    assert found[4] == 4 and found[80] == pytest.approx(1 + 3 / 20)
     hours = price.least_hours(done).hours
     assert hours[0] == pytest.approx(1.0) and hours[1] == pytest.approx(price.TESTED / 16)
 

@@ -118,6 +118,18 @@ def test_sizes_that_allow_scores():
     assert sizes.sizes_that_allow([62.2, 66.2], [72, 74]) == [74]
 
 
+def test_means_over_runs_are_shares_of_all_their_answers():
+    """By brute force: the mean of k runs of n items, printed in either way."""
+    n, k = 3, 4
+    each = [sum(runs) / (k * n) for runs in itertools.product(range(n + 1), repeat=k)]
+    printed = {f"{100 * m:.1f}" for m in each} | {f"{int(1000 * m + 1e-9) / 10:.1f}" for m in each}
+    for score in (8.3, 25.0, 30.0, 58.4, 91.7):
+        found = sizes.least_runs([score], [n], k)
+        assert (found.get(n) is not None) == (f"{score:.1f}" in printed), score
+    assert sizes.least_runs([62.2, 66.2], [72, 273, 27, 28]) == {72: 6, 273: 3, 27: 10}
+    assert sizes.least_runs([0.2], [27, 28]) == {}
+
+
 def test_winograd_scores_are_a_column_of_two_tables():
     found = sizes.winograd(table(CHARTS["T5-base"]), table(CHARTS["T5-large"]))
     assert len(found) == 22 and found.own.sum() == 2

@@ -309,7 +309,7 @@ def test_rows_of_moved_coefficients_and_their_leads(six, where):
     table = across.moved_table(Frame(), six, named)
     assert {len(x) for x in table.right} == {2}
     over = across.moved_leads(table)
-    assert len(over) == 20 and set(over.reading) == set(across.MOVES)
+    assert len(over) == 16 and set(over.reading) == set(across.MOVES)
     assert (over.all_low <= over.low).all() and np.isfinite(over.value).all()
-    half = over[over.reading.str.endswith(across.MEAN + across.NORMAL)]
-    assert len(half) == 4 and half.groupby("moments").value.nunique().eq(1).all()
+    scaled = over[over.reading.str.contains(across.SIMPLEX)]
+    assert scaled.over.str.endswith(across.NORMAL).all() and len(scaled) == 6

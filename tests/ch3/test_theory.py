@@ -369,7 +369,36 @@ def test_a_statistic_that_follows_the_trace_is_found():
         pd.DataFrame({"singular": [0.1], "random": [0.1], "other inputs": [0.1]}),
         table,
     )
-    assert outcome.holds is None and outcome.values["moved"] == pytest.approx(3, rel=0.3)
+    assert outcome.holds and outcome.values["moved"] == pytest.approx(3, rel=0.3)
+
+
+def test_a_fit_to_all_statistics_finds_what_none_has_alone():
+    """A trace that is the sum of all six; one that none tells; and no look at the expert."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(12, 30, 6))
+    told, other = x.sum(-1), rng.normal(size=(12, 30))
+    alone = standins.correlation_by_layer(x[..., 0], told)
+    assert standins.of_all_six(x, told) > 0.85 > alone + 0.3
+    assert abs(standins.of_all_six(x, other)) < 0.2
+    # With an expert's own trace among the data, six slopes for eight numbers would find anything.
+    few = rng.normal(size=(8, 1, 6)), rng.normal(size=(8, 1))
+    slopes = np.linalg.lstsq(
+        standins.standard_ranks(few[0])[:, 0], standins.standard_ranks(few[1])[:, 0], rcond=None
+    )[0]
+    seen = (standins.standard_ranks(few[0])[:, 0] @ slopes)[:, None]
+    assert standins.correlation_by_layer(seen, few[1]) > 0.7 > standins.of_all_six(*few)
+
+
+def test_half_of_the_ceiling_and_its_noise():
+    table = made_up()
+    tasks = standins.across_tasks(table).set_index(["statistic", "at"])
+    ceiling = tasks.value["halves", "expert"]
+    assert tasks.over["variance", "expert"] == pytest.approx(
+        tasks.value["variance", "expert"] - ceiling / 2, abs=0.01
+    )
+    assert tasks.all_low["variance", "expert"] > 0 > tasks.all_high["mean", "expert"]
+    assert tasks.all_low[standins.ALL_SIX, "expert"] > 0 > tasks.over[standins.ALL_SIX, "base"]
+    assert np.isnan(tasks.over["halves", "expert"]) and len(tasks) == 15
 
 
 def test_leading_directions_by_a_decomposition():

@@ -8,12 +8,14 @@ each; it *fails* only if in each an interval excludes it.
 import numpy as np
 import pandas as pd
 
-from mergebook.ch3.patterns import FORM_FREE, READINGS, SHUFFLED, WITHOUT
+from mergebook.ch3.patterns import FORM_FREE, ON_SIMPLEX, READINGS, SHUFFLED, WITHOUT
 from mergebook.claims import Outcome, claim
+from mergebook.intervals import Interval
 from mergebook.weighing import weighed
 
 Table = pd.DataFrame
 VISIBLE = 0.2  # correlation: a pattern below it is not seen in a picture
+AS_MUCH = 0.1  # correlation: what is less by that is less
 NEEDED = 0.5  # points
 UNTRAINED = "one network, not trained"
 
@@ -32,18 +34,25 @@ def of_method(table: Table, what: str):
 def recurs_with_blocks(found: Table) -> Outcome:
     """Coefficients a block apart correlate, more than by chance and for each task.
 
-    Corrected: where one network reads all layers, trained or not, and more by half than with
-    shuffled statistics; with a network for each layer they do not.
+    Corrected: for one network with free coefficients, and for no other reading: as much so before
+    training, not with shuffled statistics, and with a network for each layer an interval excludes
+    it, in either form.
     """
     rows = found.set_index("what")
     there = (rows.low > 0) & (rows.least > rows.chance) & (rows.excess > VISIBLE)
     absent = rows.high < VISIBLE
-    shared, own = FORM_FREE
-    alike = rows.value[shared] > rows.value[SHUFFLED] + 0.5
-    corrected = there[shared] and there[UNTRAINED] and alike and absent[own]
+    (shared, own), (shared_simplex, own_simplex) = FORM_FREE, ON_SIMPLEX
+    as_before = there[UNTRAINED] and rows.value[UNTRAINED] > rows.value[shared] - AS_MUCH
+    corrected = (
+        [n for n in READINGS if there[n]] == [shared]
+        and as_before
+        and absent[[own, own_simplex, SHUFFLED]].all()
+    )
+    simplex = rows.loc[shared_simplex]
     values = {
         "rows": [{"what": n} | r.to_dict() for n, r in rows.iterrows()],
         "there": in_words(n for n in READINGS if there[n]),
+        "simplex": Interval(simplex.excess, simplex.low, simplex.high),
         "untrained": rows.value[UNTRAINED],
         "shuffled": rows.value[SHUFFLED],
         "repetitions": "each",
