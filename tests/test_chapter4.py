@@ -1,18 +1,43 @@
-"""The experiments of Chapter 4 run on another suite, and refuse bad settings.
-
-The suite is of four tiny tasks in a folder.
-"""
-
-from pathlib import Path
+"""Chapter 4 runs on another suite, four tiny tasks in a folder, and refuses bad settings."""
 
 import pages
 import pytest
 import tiny
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+import book
+
+PAGES = {book.number(path): path for path in book.chapter(book.ROOT, "04")}
 TASKS = ("photos", "sketches", "stamps", "prints")
 # Threads only get in each other's way in networks as small as these.
 ONE_THREAD = {"OMP_NUM_THREADS": 1}
+FULL = {"study": "full", "recheck": 0}
+RUNS = {
+    "04a": ({}, {"04a-gaps.csv"}),
+    "04b": (
+        FULL | {"epochs": 2, "repetitions": 2, "draws": 2},
+        {"04b-released.csv", "linear-templates.json"},
+    ),
+    "04c": (
+        {
+            "architectures": ["vgg5", "vgg5_bn", "vit"],
+            "batchnorm": "vgg5_bn",
+            "n_models": 2,
+            "epochs": 1,
+            "repetitions": 2,
+        },
+        {"04c-networks.csv", "04c-verdicts.csv", "04-rethinking.json"},
+    ),
+    "04g": (FULL | {"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
+}
+BAD = {
+    "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
+    "04a": ({"device": "tpu"}, "device is 'tpu'; allowed: one of"),
+    "04b": ({"decay": -1.0}, "decay is -1.0; allowed: a number"),
+    "04c": ({"batchnorm": "vit"}, "batchnorm is 'vit'; allowed: one of vgg5_bn"),
+    "04e": ({"networks": 0}, "networks is 0; allowed: a whole number"),
+    "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
+    "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,71 +49,18 @@ def suite(tmp_path_factory):
     return folder
 
 
-SMALL = {"n_models": 3, "epochs": 1, "repetitions": 2}
-RUNS = {
-    "04b-templates": (
-        {"tasks": ["photos", "stamps"], "epochs": 5},
-        {"04b-matches.csv", "04b-verdicts.csv", "04-templates.json"},
-    ),
-    "04c-soups": (
-        {
-            "architectures": ["vgg5", "vgg5_bn", "vit"],
-            "batchnorm": "vgg5_bn",
-            "n_models": 2,
-            "epochs": 1,
-            "repetitions": 2,
-        },
-        {"04c-networks.csv", "04c-verdicts.csv", "04-rethinking.json"},
-    ),
-    "04d-magnitudes": (
-        SMALL | {"architectures": ["vgg5", "vgg8"], "magnitudes": [1, 2, 50, 100]},
-        {"04d-thresholds.csv", "04d-verdicts.csv", "04-magnitudes.json"},
-    ),
-}
-
-
 @pytest.mark.parametrize("page", RUNS)
-def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, page):
-    parameters, expected = RUNS[page]
-    pages.writes(
-        NOTEBOOKS / f"{page}.ipynb",
-        tmp_path,
-        parameters | {"suite": str(suite), "device": "cpu"},
-        ONE_THREAD,
-        expected,
-    )
+def test_a_page_runs_on_it_and_writes_its_tables(suite, tmp_path, page):
+    parameters, written = RUNS[page]
+    pages.writes(PAGES[page], tmp_path, parameters | {"suite": str(suite)}, ONE_THREAD, written)
 
 
-@pytest.mark.parametrize(
-    ("page", "bad", "message"),
-    [
-        (
-            "04b-templates",
-            {"tasks": ["fashion", "cats"]},
-            r"tasks is \['fashion', 'cats'\]; allowed: a list of 2 or more, each one of mnist",
-        ),
-        ("04b-templates", {"decay": 0.0}, "decay is 0.0; allowed: a number above 0"),
-        ("04c-soups", {"n_models": 1}, "n_models is 1; allowed: a whole number"),
-        (
-            "04c-soups",
-            {"architectures": ["alexnet"]},
-            r"architectures is \['alexnet'\]; allowed: .*vgg5",
-        ),
-        ("04c-soups", {"batchnorm": "vit"}, "batchnorm is 'vit'; allowed: one of vgg5_bn"),
-        (
-            "04c-soups",
-            {"suite": "text5"},
-            "suite text5 has 5 tasks, the first .*; soups need four tasks or more, of images",
-        ),
-        ("04d-magnitudes", {"magnitudes": [1, 0]}, r"magnitudes is \[1, 0\]; allowed: .* above 0"),
-        (
-            "04d-magnitudes",
-            {"magnitudes": [1, float("inf")]},
-            "magnitudes is .*; allowed: .* above 0",
-        ),
-        ("04d-magnitudes", {"architectures": ["vgg11_bn"]}, "architectures is .*; allowed: .*vgg5"),
-        ("04d-magnitudes", {"dtype": "int8"}, "dtype is 'int8'; allowed: one of float16"),
-    ],
-)
-def test_bad_settings_stop_it_before_any_work(page, bad, message):
-    pages.refuses(NOTEBOOKS / f"{page}.ipynb", bad, message, 5)
+def test_the_lesson_runs_on_it(suite):
+    few = {"network": "vgg5", "models": 2, "epochs": 1, "target": 2, "width": 2}
+    pages.through(PAGES["04"], few | {"suite": str(suite)}, environment=ONE_THREAD)
+
+
+@pytest.mark.parametrize("page", BAD)
+def test_bad_settings_stop_a_page_before_any_work(page):
+    bad, message = BAD[page]
+    pages.refuses(PAGES[page], bad, message, 3)

@@ -1,4 +1,4 @@
-"""The tables of Rethinking, as tidy numbers; networks of Table 8, counted again (page 04p)."""
+"""The tables of Rethinking, as tidy numbers; networks of Table 8, counted again (page 04f)."""
 
 import itertools
 import math

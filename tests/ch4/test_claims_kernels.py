@@ -1,4 +1,4 @@
-"""Made-up tables for the claims about kernels and layers (page 04k)."""
+"""Made-up tables for the claims about kernels and layers (page 04g)."""
 
 import pandas as pd
 from tables import NAN

@@ -1,4 +1,4 @@
-"""Made-up tables for the claims of page 04p; `tests/test_deciders.py` says what they are for."""
+"""Made-up tables for the claims of page 04f; `tests/test_deciders.py` says what they are for."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Made-up tables for the claims about templates (page 04t)."""
+"""Made-up tables for the claims about templates (page 04b)."""
 
 import pandas as pd
 from tables import NAN, frame, packed

@@ -1,4 +1,4 @@
-"""What page 04p reads from the printed tables, against the tables and known counts."""
+"""What page 04f reads from the printed tables, against the tables and known counts."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Claims about data sets, parameters and operations (evidence page 04p): exact arithmetic."""
+"""Claims about data sets, parameters and operations (evidence page 04f): exact arithmetic."""
 
 import pandas as pd
 

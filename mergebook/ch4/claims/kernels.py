@@ -1,4 +1,4 @@
-"""Claims of kernels and layers of deep networks (page 04k)."""
+"""Claims of kernels and layers of deep networks (page 04g)."""
 
 import numpy as np
 import pandas as pd

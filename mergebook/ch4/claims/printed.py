@@ -1,4 +1,4 @@
-"""Claims about the printed tables of the paper (evidence page 04p). The arithmetic is exact."""
+"""Claims about the printed tables of the paper (evidence page 04f). The arithmetic is exact."""
 
 import numpy as np
 import pandas as pd

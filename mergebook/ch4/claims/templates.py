@@ -1,4 +1,4 @@
-"""Claims of the first perspective: weights of linear classifiers as templates (page 04t)."""
+"""Claims of the first perspective: weights of linear classifiers as templates (page 04b)."""
 
 import numpy as np
 import pandas as pd
