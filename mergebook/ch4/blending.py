@@ -93,8 +93,8 @@ def one_layer_gap(stack: State, x: Tensor) -> float:
 def blend_row(key: Blend) -> dict:
     """What the average of five networks does to scores, and to blends of images.
 
-    `layer`: `one_layer_gap`, to nine digits. `soup` and `member`: `distance_to_mean` of scores, of the
-    average and of one network. `departure` of single networks, of the average, and of networks
+    `layer`: `one_layer_gap`, to nine digits. `soup` and `member`: `distance_to_mean` of scores, of
+    the average and of one network. `departure` of single networks, of the average, and of networks
     trained with Mixup; accuracies of the same.
     """
     digits, seeds = lab.load_digits(key.seed), [10 * key.seed + i for i in range(5)]
