@@ -79,7 +79,7 @@ def distance_to_mean(out: Tensor, every: Tensor) -> float:
     return float(np.mean([float((o - mean).norm() / mean.norm()) for o in out]))
 
 
-def one_layer(stack: State, x: Tensor) -> float:
+def one_layer_gap(stack: State, x: Tensor) -> float:
     """The largest difference of averaged weights' scores from averaged scores, of one layer.
 
     The layer is the last, which reads the first network's features.
@@ -93,8 +93,8 @@ def one_layer(stack: State, x: Tensor) -> float:
 def blend_row(key: Blend) -> dict:
     """What the average of five networks does to scores, and to blends of images.
 
-    `layer`: `one_layer`, to nine digits. `soup` and `member`: `distance_to_mean` of scores, of the
-    average and of one network. `departure` of single networks, of the average, and of networks
+    `layer`: `one_layer_gap`, to nine digits. `soup` and `member`: `distance_to_mean` of scores, of
+    the average and of one network. `departure` of single networks, of the average, and of networks
     trained with Mixup; accuracies of the same.
     """
     digits, seeds = lab.load_digits(key.seed), [10 * key.seed + i for i in range(5)]
@@ -107,7 +107,7 @@ def blend_row(key: Blend) -> dict:
     kinds = {"single": plain, "averaged": soup, "mixup": mixed}
     right = {name: (lab.logits(s, tx).argmax(-1) == ty) for name, s in kinds.items()}
     return {
-        "layer": round(one_layer(plain, tx), 9),
+        "layer": round(one_layer_gap(plain, tx), 9),
         "soup": distance_to_mean(lab.logits(soup, tx), z),
         "member": distance_to_mean(z, z),
         **{f"departure_{name}": departure(s, tx) for name, s in kinds.items()},

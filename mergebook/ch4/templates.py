@@ -145,7 +145,7 @@ def resemblance(rows: Tensor, means: Tensor) -> dict[str, list[float]]:
     return {"own": own.tolist(), "rival": rival.tolist(), "displayed": drawn.tolist()}
 
 
-def alignment(rows: Tensor, biases: Tensor, x: Tensor) -> dict[str, Tensor]:
+def alignment_of(rows: Tensor, biases: Tensor, x: Tensor) -> dict[str, Tensor]:
     """Of each image, whether the class with the highest score has the best aligned row.
 
     `best`: no other row has a smaller angle to the image; `plain`: the same for scores without
@@ -199,11 +199,11 @@ def rounded(lists: Mapping[str, list[float]]) -> dict[str, list[float]]:
 
 
 def linear_row(key: Linear, sources: Mapping[str, str], device: str) -> dict:
-    """`resemblance`, `alignment` on test images, `blended`, and the rows' lengths."""
+    """`resemblance`, `alignment_of` on test images, `blended`, and the rows' lengths."""
     r = opened(key, sources, device)
     rows, biases, (x, z) = classifier_of(r, key)
     tx, ty = pixels_of(r, key.task, "test", key.recipe == "normalised")
-    answers = alignment(rows, biases, tx) | {"right": (tx @ rows.T + biases).argmax(1) == ty}
+    answers = alignment_of(rows, biases, tx) | {"right": (tx @ rows.T + biases).argmax(1) == ty}
     numbers = resemblance(rows, class_means(x, z)) | blended(rows)
     return rounded(numbers | {"lengths": rows.norm(dim=1).tolist()}) | pack_answers(answers)
 
@@ -254,7 +254,7 @@ def beside_controls(released: Table, controls: Table) -> Table:
 
 
 def aligning(table: Table) -> Table:
-    """Percent of test images of each task that are `best`, `plain` and `closer` (`alignment`).
+    """Percent of test images of each task that are `best`, `plain` and `closer` (`alignment_of`).
 
     And the longest row over the shortest, and test accuracy.
     """

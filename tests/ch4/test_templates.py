@@ -73,10 +73,10 @@ def test_resemblance_by_hand():
 def test_alignment_by_hand():
     rows = torch.tensor([[1.0, 0.0], [2.0, 2.0], [0.0, 1.0]], dtype=torch.float64)
     x = torch.tensor([[1.0, 0.1], [0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
-    found = templates.alignment(rows, torch.zeros(3, dtype=torch.float64), x)
+    found = templates.alignment_of(rows, torch.zeros(3, dtype=torch.float64), x)
     assert found["best"].tolist() == found["plain"].tolist() == [False, False, True]
     bias = torch.tensor([5.0, 0, 0], dtype=torch.float64)
-    found = templates.alignment(rows, bias, x)
+    found = templates.alignment_of(rows, bias, x)
     assert found["best"].tolist() == [True, False, False]
     assert found["plain"].tolist() == [False, False, True]
     assert found["closer"].tolist() == [True, False, False]
@@ -193,7 +193,7 @@ def test_mixup_of_share_one_is_plain_and_one_layer_blends_exactly():
     tiny = blending.trained_with(start, pictures, [0, 1], passes=2, mixup=1e-9, batch=8)
     gap = max(float((plain[k] - mixed[k]).abs().max()) for k in plain)
     assert gap > 1e-3 and all(plain[k].shape == tiny[k].shape for k in plain)
-    assert blending.one_layer(plain, pictures[0]) < 1e-12
+    assert blending.one_layer_gap(plain, pictures[0]) < 1e-12
     alone = blending.trained_with(lab.take(start, [1]), pictures, [1], passes=2, batch=8)
     torch.testing.assert_close(alone["layers.0.weight"][0], plain["layers.0.weight"][1])
 

@@ -24,7 +24,7 @@ def task_intervals(table: Table, value, among: int = 1) -> dict[str, Interval]:
     return {task: of_mean(values, among) for task, values in by_task(table, value).items()}
 
 
-def extremes(found: dict[str, Interval]) -> dict[str, Interval]:
+def least_and_most(found: dict[str, Interval]) -> dict[str, Interval]:
     """The tasks with the smallest and the largest value."""
     order = sorted(found.values())
     return {"least": order[0], "most": order[-1]}
@@ -67,7 +67,7 @@ def resembles(released: Table, controls: Table) -> Outcome:
         excluded[name] = any(
             x.high < bound for x in task_intervals(released, value, among).values()
         )
-        values[name] = extremes(found)
+        values[name] = least_and_most(found)
     values |= {"tasks": released.task.nunique(), "seeds": released.seed.nunique()}
     for name, part in {
         "free": controls[(controls.recipe == "released") & (controls.decay == 0)],
@@ -93,7 +93,7 @@ def best_template(released: Table) -> Outcome:
         found = {task: of_share(a) for task, a in zip(tasks, answers)}
         shown[name] = all(x.low > ALIGNED for x in found.values())
         excluded[name] = any(of_share(a, among).high < ALIGNED for a in answers)
-        values[name] = extremes(found)
+        values[name] = least_and_most(found)
     ratios = [max(v) / min(v) for v in released.lengths]
     values |= {"short": min(ratios), "long": max(ratios)}
     best = shown["best"] and shown["plain"]
@@ -141,7 +141,7 @@ def fades(faded: Table) -> Outcome:
     among = faded.task.nunique() + 3
     long = task_intervals(faded, lambda row: row.left, among)
     values = {
-        "left": extremes(left),
+        "left": least_and_most(left),
         "tasks": len(left),
         "seeds": faded.seed.nunique(),
         "intervals": among,
