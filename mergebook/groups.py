@@ -127,7 +127,7 @@ class Workshop:
         return x.to(self.dtype), torch.cat([t.labels[part] for part in parts])
 
     def built(self, network: str, number: int, width: int) -> tuple[zoo.Net, State]:
-        """A body and its random first weights, as `zoo.build` makes them, of this workshop's type."""
+        """A body and its random first weights (`zoo.build`), of the type of the workshop."""
         net, state = zoo.build(network, number, width)
         net.module.to(self.dtype)
         return net, self._typed(state)

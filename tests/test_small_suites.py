@@ -1,4 +1,4 @@
-"""Every page, on the smallest suite that *Bring your own* allows: it says what it lacks, or runs.
+"""Every page, on the smallest suite that *Bring your own* allows: it says what it lacks.
 
 The suite has two tasks and their `test` splits, and nothing else.
 """
