@@ -60,6 +60,13 @@ def with_wrong(packed, share=0.02):
 # their rows are known by their losses.
 # Accuracy and agreement are compared in points.
 LEAST = {"small": 4e-3, "coefficients": 0.5, "val": 0.6, "agree": 0.6}
+# Networks trained in single precision end elsewhere on another processor: in points, what is above
+# the tolerance; their own tests garble each by its own.
+LEAST |= dict.fromkeys(("soup_batches", "logits_batches", "sum_nan"), 55)
+LEAST |= dict.fromkeys(("soup", "features", "first_head", "single_grown", "sum_lost"), 40)
+LEAST |= dict.fromkeys(("single", "logits", "divided", "probabilities", "single_lost"), 30)
+LEAST |= dict.fromkeys(("mean_head", "head_1", "ensemble", "soup_grown", "ensemble_grown"), 25)
+LEAST |= dict.fromkeys(("score", "added"), 0.5)
 
 
 def garbled(value, least=0.0):

@@ -13,18 +13,26 @@ from mergebook.ch4.magnified import (
     BEYOND,
     CURVES,
     DEBRIS,
+    DEEP_CURVES,
     LAYERS,
     Curve,
     grown_keys,
     numbers_factor,
 )
+from mergebook.experiments import Experiment
 from mergebook.intervals import Interval, of_mean
 from mergebook.page import OpenSuite, Page
 
 Table = pd.DataFrame
 NAMED = (90.0, 100.0)  # factors at which the paper sees ensembles fall and everything fall
 MODERATE, LAST = 50.0, 150.0
+DEEP = 11  # layers
 LIMIT = float(np.log10(torch.finfo(torch.float32).max))
+
+
+def curves_of(network: str) -> Experiment:
+    """The experiment of a network's curves; rows of deep ones differ more between processors."""
+    return DEEP_CURVES if int(network.removeprefix("vgg")) >= DEEP else CURVES
 
 
 def curve_table(
@@ -39,12 +47,11 @@ def curve_table(
         raise ValueError(f"factors must have {sorted(missing)} among them")
     context = {"sources": {r.mark: r.source}, "device": page.device}
     tables = []
-    for experiment, each in (
-        (CURVES, tuple(c for c in factors if c <= BEYOND)),
-        (DEBRIS, tuple(c for c in factors if c > BEYOND)),
-    ):
-        keys = grown_keys(r, networks, seeds, Curve, factors=each, **settings)
-        tables.append(page.table(experiment, keys, **context).drop(columns="factors"))
+    low, high = (tuple(c for c in factors if (c > BEYOND) == up) for up in (False, True))
+    for network in networks:
+        for experiment, each in ((curves_of(network), low), (DEBRIS, high)):
+            keys = grown_keys(r, [network], seeds, Curve, factors=each, **settings)
+            tables.append(page.table(experiment, keys, **context).drop(columns="factors"))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -80,8 +87,8 @@ def contrasts(curves: Table) -> Table:
     """Columns what, format, network, seed, value: the comparisons that decide, a start a row.
 
     `more: METHOD at c`: what a method loses from factor 1 to c minus what the soup loses;
-    `format: …` the same in float32 minus in float64. `features: c`: what logits lose minus what
-    features lose; `ahead: 50`: features minus soup there. `rise`, `fall`, `widening`: of soup
+    `format: …` the same in float32 minus in float64. `features: at c`: what logits lose minus what
+    features lose; `ahead: at 50`: features minus soup there. `rise`, `fall`, `widening`: of soup
     minus ensemble, from 1 to 90, from 90 to 150, and the rise with all models minus with two.
     `broken: METHOD`: accuracy at 50 minus at 150. `biases: …`: the largest change from 1 to 100 of
     any method.
@@ -91,12 +98,12 @@ def contrasts(curves: Table) -> Table:
         soup = loss(curves, "soup", c)
         for method in ("logits", "features", "divided", "probabilities", "single"):
             found[f"more: {method} at {c:g}"] = loss(curves, method, c) - soup
-        found[f"features: {c:g}"] = loss(curves, "logits", c) - loss(curves, "features", c)
+        found[f"features: at {c:g}"] = loss(curves, "logits", c) - loss(curves, "features", c)
         more = found[f"more: logits at {c:g}"]
         change = more["float32"] - more["float64"]
-        found[f"format: {c:g}"] = pd.concat({"both": change}, names=["format"])
+        found[f"format: at {c:g}"] = pd.concat({"both": change}, names=["format"])
     features, soup = (by_factor(curves, m)[MODERATE] for m in ("features", "soup"))
-    found[f"ahead: {MODERATE:g}"] = features - soup
+    found[f"ahead: at {MODERATE:g}"] = features - soup
     gap = {n: by_factor(curves, "soup", n) - by_factor(curves, "logits", n) for n in (few, most)}
     rise = {n: g[NAMED[0]] - g[1.0] for n, g in gap.items()}
     found |= {"rise": rise[most], "fall": gap[most][NAMED[0]] - gap[most][LAST]}

@@ -18,10 +18,8 @@ PLAIN = tuple(f"vgg{depth}" for depth in zoo.VGG)
 LAYERS = 19  # factors are given for as many layers
 COUNTS = (2, 3, 5, 7, 10)
 FORMATS = ("float32", "float64")
-SCATTER = (1, 10, 50, 90, 100, 110)
 CONTROLLED = (1.0, 100.0)  # factors with other treatments of biases
 BEYOND = 105.0  # no format but float64 has answers beyond this factor
-BATCH = 20
 EXACT = Tolerance()
 
 
@@ -198,96 +196,6 @@ def sizes(net: zoo.Net, models: Sequence[State], x: Tensor) -> dict[str, float]:
     return {name: round(float(v.log10()), 4) for name, v in found.items()}
 
 
-def batch_rows(key: Grown, sources: Mapping[str, str], device: str) -> list[dict]:
-    """Accuracy of the soup and of the ensemble on each batch of twenty images."""
-    net, models, x, y = members_and_images(key, sources, device)
-    rows, own = [], begun(key, sources, device) | sizes(net, models, x)
-    for kind in FORMATS:
-        for c in SCATTER:
-            by, number = numbers_factor(c, key.network), getattr(torch, kind)
-            f, w, b = grown_outputs(net, models, x, by, number, "all")
-            scores = {
-                "soup": grown_soup(net, models, x, by, number),
-                "logits": (f @ w.mT + b.unsqueeze(1)).sum(0) / len(models),
-            }
-            each = {
-                f"{name}_batches": [answered_right(*p) for p in zip(z.split(BATCH), y.split(BATCH))]
-                for name, z in scores.items()
-            }
-            rows.append({"format": kind, "factor": float(c)} | own | each)
-    return rows
-
-
-def kept_rows(key: Grown, sources: Mapping[str, str], device: str, draws: int = 20) -> list[dict]:
-    """Accuracy at factors 1 and 100 in float64 among some of the classes, a mean over draws."""
-    net, models, x, y = members_and_images(key, sources, device)
-    z = {}
-    for c, name in ((1, ""), (100, "_grown")):
-        by = numbers_factor(c, key.network)
-        f, w, b = grown_outputs(net, models, x, by, torch.float64, "all")
-        each = f @ w.mT + b.unsqueeze(1)
-        z |= {f"single{name}": each[0], f"ensemble{name}": each.mean(0)}
-        z[f"soup{name}"] = grown_soup(net, models, x, by, torch.float64)
-    total, rows, own = z["single"].shape[1], [], begun(key, sources, device)
-    for k in sorted({k for k in (2, 4, 8, 16, total) if k <= total}):
-        found = {name: [] for name in z}
-        for draw in range(draws):
-            order = np.random.default_rng(1000 * key.seed + draw).permutation(total)
-            chosen = torch.as_tensor(order[:k])
-            inside = torch.isin(y, chosen)
-            for name, scores in z.items():
-                answers = chosen[scores[inside][:, chosen].argmax(1)]
-                found[name].append(100 * float((answers == y[inside]).double().mean()))
-        rows.append(
-            {"classes": k} | own | {n: round(float(np.mean(v)), 2) for n, v in found.items()}
-        )
-    return rows
-
-
-def head_row(key: Grown, sources: Mapping[str, str], device: str) -> dict:
-    """Accuracy of feature ensembles at factor 1, with the mean classifier and with the first's."""
-    net, models, x, y = members_and_images(key, sources, device)
-    f, (w, b) = averaging.features(net, models, x), averaging.heads(models)
-    scores = {
-        "mean_head": averaging.ensemble_features(f, w, b),
-        "head_1": f.mean(0) @ w[0].T + b[0],
-    }
-    return begun(key, sources, device) | {
-        n: round(answered_right(z, y), 4) for n, z in scores.items()
-    }
-
-
-@dataclass(frozen=True)
-class OneGrown(Grown):
-    """The key of a group of which one model is multiplied by `factor`, and no other."""
-
-    factor: float = 100.0
-
-
-def one_rows(key: OneGrown, sources: Mapping[str, str], device: str) -> list[dict]:
-    """Accuracy, in float64, with none magnified, the first model, or the last.
-
-    The released code's modes `1st_mag` and `last_no_mag` magnify the first and the last model.
-    """
-    net, models, x, y = members_and_images(key, sources, device)
-    models, rows = [cast(m, torch.float64) for m in models], []
-    own = begun(key, sources, device)
-    for which, place in (("none", None), ("first", 0), ("last", len(models) - 1)):
-        grown = list(models)
-        if place is not None:
-            grown[place] = averaging.magnified(models[place], key.factor)
-        f, (w, b) = averaging.features(net, grown, x.double()), averaging.heads(grown)
-        z = f @ w.mT + b.unsqueeze(1)
-        row = {
-            "which": which,
-            "single": answered_right(z[place or 0], y),
-            "soup": answered_right(averaging.logits(net, merge.average(grown), x.double()), y),
-            "logits": answered_right(z.mean(0), y),
-        }
-        rows.append(own | row)
-    return rows
-
-
 # ------------------------------------------------------------------------------ experiments
 
 
@@ -297,10 +205,9 @@ def in_points(**fields: float) -> dict[str, Tolerance]:
     return known | {name: Tolerance(absolute=value) for name, value in fields.items()}
 
 
-# Training in single precision ends elsewhere on another processor. Measured for each field with one
-# and two threads and with older instruction sets; beyond 100 what is left of sums of infinities
-# depends on the order of adding.
-SIZES = {"score": 0.06, "added": 0.06}
+# Training in single precision ends elsewhere on another processor, the further the deeper the
+# network. Measured for each field with one and two threads and with older instruction sets; beyond
+# 100, what is left of sums of infinities depends on the order of adding.
 ASKED = dict.fromkeys(("factor", "format", "biases", "members"), EXACT)
 CURVES = Experiment(
     "magnified curves",
@@ -309,7 +216,16 @@ CURVES = Experiment(
     curve_rows,
     ASKED
     | in_points(single=4, single_lost=12, soup=12, logits=10, sum_lost=12, sum_nan=20)
-    | in_points(divided=12, probabilities=10, features=12, first_head=12, **SIZES),
+    | in_points(divided=12, probabilities=10, features=12, first_head=13, score=0.06, added=0.06),
+)
+DEEP_CURVES = Experiment(
+    "deep magnified curves",
+    1,
+    Curve,
+    curve_rows,
+    ASKED
+    | in_points(single=12, single_lost=25, soup=26, logits=25, sum_lost=35, sum_nan=40)
+    | in_points(divided=25, probabilities=15, features=22, first_head=22, score=0.4, added=0.3),
 )
 DEBRIS = Experiment(
     "magnified beyond",
@@ -317,29 +233,6 @@ DEBRIS = Experiment(
     Curve,
     curve_rows,
     ASKED
-    | in_points(single=20, single_lost=12, soup=30, logits=20, sum_lost=12, sum_nan=50)
-    | in_points(divided=20, probabilities=10, features=30, first_head=30, **SIZES),
-)
-BATCHES = Experiment(
-    "magnified batches",
-    1,
-    Grown,
-    batch_rows,
-    {"format": EXACT, "factor": EXACT} | in_points(soup_batches=50, logits_batches=50, **SIZES),
-)
-KEPT = Experiment(
-    "accuracy kept by classes",
-    1,
-    Grown,
-    kept_rows,
-    {"classes": EXACT}
-    | in_points(single=6, soup=6, ensemble=4, single_grown=8, soup_grown=6, ensemble_grown=4),
-)
-HEADS = Experiment("first classifier", 1, Grown, head_row, in_points(mean_head=12, head_1=12))
-ONE = Experiment(
-    "one model magnified",
-    1,
-    OneGrown,
-    one_rows,
-    {"which": EXACT} | in_points(single=8, soup=8, logits=6),
+    | in_points(single=20, single_lost=25, soup=30, logits=25, sum_lost=20, sum_nan=50)
+    | in_points(divided=25, probabilities=15, features=30, first_head=30, score=0.4, added=0.3),
 )
