@@ -1,5 +1,23 @@
 """What decides the claims of Chapter 4: pure functions, tables in, an `Outcome` out."""
 
-from mergebook.ch4.claims import algebra, bounds, counted, kernels, printed, templates
+from mergebook.ch4.claims import (
+    algebra,
+    bounds,
+    counted,
+    kernels,
+    magnified,
+    printed,
+    shapes,
+    templates,
+)
 
-__all__ = ["algebra", "bounds", "counted", "kernels", "printed", "templates"]
+__all__ = [
+    "algebra",
+    "bounds",
+    "counted",
+    "kernels",
+    "magnified",
+    "printed",
+    "shapes",
+    "templates",
+]
