@@ -10,6 +10,7 @@ PAGES = {book.number(path): path for path in book.chapter(book.ROOT, "04")}
 TASKS = ("photos", "sketches", "stamps", "prints")
 # Threads only get in each other's way in networks as small as these.
 ONE_THREAD = {"OMP_NUM_THREADS": 1}
+SMALL = {"networks": ["vgg5", "vgg8"], "factors": [1, 2, 50, 100], "starts": 2, "epochs": 1}
 FULL = {"study": "full", "recheck": 0}
 RUNS = {
     "04a": ({}, {"04a-gaps.csv"}),
@@ -27,8 +28,10 @@ RUNS = {
         },
         {"04c-networks.csv", "04c-verdicts.csv", "04-rethinking.json"},
     ),
+    "04d": (SMALL, {"04d-thresholds.csv"}),
     # Its rows of ImageNet's kernels are stored; to compute them needs another package.
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
+    "04h": (SMALL, {"04h-curves.csv"}),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
@@ -36,7 +39,9 @@ BAD = {
     "04b": ({"decay": -1.0}, "decay is -1.0; allowed: a number"),
     "04c": ({"batchnorm": "vit"}, "batchnorm is 'vit'; allowed: one of vgg5_bn"),
     "04e": ({"networks": 0}, "networks is 0; allowed: a whole number"),
+    "04d": ({"networks": ["vgg11_bn"]}, "networks is .*; allowed: .*vgg5"),
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
+    "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
 }
 

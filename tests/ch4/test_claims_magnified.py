@@ -1,4 +1,4 @@
-"""Made-up tables for the claims about magnified weights (page 04m)."""
+"""Made-up tables for the claims about magnified weights (page 04d)."""
 
 import pandas as pd
 from tables import NAN

@@ -1,4 +1,4 @@
-"""Made-up tables for the claims about the shape of curves over factors (page 04n)."""
+"""Made-up tables for the claims about the shape of curves over factors (page 04h)."""
 
 import pandas as pd
 from tables import NAN

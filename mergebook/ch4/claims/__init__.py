@@ -11,13 +11,4 @@ from mergebook.ch4.claims import (
     templates,
 )
 
-__all__ = [
-    "algebra",
-    "bounds",
-    "counted",
-    "kernels",
-    "magnified",
-    "printed",
-    "shapes",
-    "templates",
-]
+__all__ = ["algebra", "bounds", "counted", "kernels", "magnified", "printed", "shapes", "templates"]

@@ -1,4 +1,4 @@
-"""Claims about magnified weights: what breaks, and for whom first (page 04m).
+"""Claims about magnified weights: what breaks, and for whom first (page 04d).
 
 Starts are the repetitions. A sentence holds if each 95 % interval shows it; intervals that exclude
 are corrected for their number.

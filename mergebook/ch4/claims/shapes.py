@@ -1,4 +1,4 @@
-"""Claims about the shape of curves over factors: peaks, batches, counts and classes (page 04n)."""
+"""Claims about the shape of curves over factors: peaks, batches, counts and classes (page 04h)."""
 
 import pandas as pd
 
