@@ -96,6 +96,6 @@ def test_pages_that_moved_lead_to_pages_that_are_there_with_their_anchors():
     for path in moved:
         folder = ROOT / path.parent.relative_to(ROOT / "book" / "_moved")
         text = path.read_text()
-        (target,) = set(re.findall(r"([\w-]+)\.html", text))
+        (target,) = set(re.findall(r"([\w/-]+)\.html", text))
         assert (folder / f"{target}.ipynb").is_file() and "+ location.hash" in text
         assert not (folder / f"{path.stem}.ipynb").exists()

@@ -76,7 +76,7 @@ def some_classes(x: Tensor, y: Tensor, count: int, draw: int) -> Pictures:
     return x[new >= 0], new[new >= 0]
 
 
-def contrasts(x: Tensor, y: Tensor) -> dict[str, float]:
+def contrast_of_means(x: Tensor, y: Tensor) -> dict[str, float]:
     """How long class means are, the grand mean removed, relative to the images.
 
     `apparent`: root mean squares. An average of n images has noise of a variance of 1/n of the
@@ -97,7 +97,7 @@ def contrasts(x: Tensor, y: Tensor) -> dict[str, float]:
 
 
 def clear_row(key: Clear, sources: Mapping[str, str], device: str) -> dict:
-    """`clarity`, the mean correlation of rows with their class means, and `contrasts`."""
+    """`clarity`, the mean correlation of rows with their class means, and `contrast_of_means`."""
     if key.task == DIGITS:
         x, y = digits_of(key.level if key.change == "images" else SHIFTED, key.draw)
         if key.change == "shift":
@@ -108,7 +108,7 @@ def clear_row(key: Clear, sources: Mapping[str, str], device: str) -> dict:
     epochs = math.ceil(STEPS / math.ceil(len(x) / 64))
     rows, _ = linear_classifier(x, y, key.decay, epochs, key.draw)
     own = resemblance(rows, class_means(x, y))["own"]
-    return {"clarity": sum(own) / len(own), **contrasts(x, y)}
+    return {"clarity": sum(own) / len(own), **contrast_of_means(x, y)}
 
 
 CLEAR = Experiment(

@@ -138,17 +138,17 @@ def test_contrast_has_no_noise_of_few_images():
     g = torch.Generator().manual_seed(0)
     x = torch.randn(2000, 30, generator=g, dtype=torch.float64)
     few, y = x[:40], torch.arange(40) % 10
-    found = clarity.contrasts(few, y)
+    found = clarity.contrast_of_means(few, y)
     assert found["apparent"] > 0.4  # four images a class: the noise alone
     squares = []
     for i in range(50):
         part = x[40 * i : 40 * i + 40]
-        found = clarity.contrasts(part, y)
+        found = clarity.contrast_of_means(part, y)
         squares.append(found["contrast"] ** 2)
     assert np.mean(squares) < 0.02  # cut off at zero, else its mean is zero
     centres = 3 * torch.randn(10, 30, generator=g, dtype=torch.float64)
     truth = templates.without_mean(centres).square().sum(1).mean()
-    many = clarity.contrasts(x + centres[torch.arange(2000) % 10], torch.arange(2000) % 10)
+    many = clarity.contrast_of_means(x + centres[torch.arange(2000) % 10], torch.arange(2000) % 10)
     assert many["contrast"] == pytest.approx(math.sqrt(truth / (truth + 30)), rel=0.01)
 
 
