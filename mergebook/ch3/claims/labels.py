@@ -64,7 +64,7 @@ def labels_or_hard(gaps: Table, printed: Table, teachers: Table) -> Outcome:
     here = readings_show(rows.high < NEAR, rows.all_low > NEAR, rows.reading)
     values = {"gaps": with_leads(gaps), "count": len(rows), "right": teachers.right.mean(), **paper}
     far = any(gap >= NEAR for gap in paper.values())
-    return weighed(not far, far, here["holds"], values)
+    return Outcome(not far, here["holds"], values)
 
 
 @claim("stats-soft-worse-than-hard")
