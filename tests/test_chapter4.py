@@ -10,7 +10,12 @@ PAGES = {book.number(path): path for path in book.chapter(book.ROOT, "04")}
 TASKS = ("photos", "sketches", "stamps", "prints")
 # Threads only get in each other's way in networks as small as these.
 ONE_THREAD = {"OMP_NUM_THREADS": 1}
-SMALL = {"networks": ["vgg5", "vgg8"], "factors": [1, 2, 50, 90, 100, 150], "starts": 2, "epochs": 1}
+SMALL = {
+    "networks": ["vgg5", "vgg8"],
+    "factors": [1, 2, 50, 90, 100, 150],
+    "starts": 2,
+    "epochs": 1,
+}
 FULL = {"study": "full", "recheck": 0}
 RUNS = {
     "04a": ({}, {"04a-gaps.csv"}),
