@@ -209,30 +209,28 @@ def in_points(**fields: float) -> dict[str, Tolerance]:
 # network. Measured for each field with one and two threads and with older instruction sets; beyond
 # 100, what is left of sums of infinities depends on the order of adding.
 ASKED = dict.fromkeys(("factor", "format", "biases", "members"), EXACT)
-CURVES = Experiment(
+
+
+def curves_within(name: str, **points: float) -> Experiment:
+    """An experiment of curves, with the tolerance of each result."""
+    return Experiment(name, 1, Curve, curve_rows, ASKED | in_points(**points))
+
+
+CURVES = curves_within(
     "magnified curves",
-    1,
-    Curve,
-    curve_rows,
-    ASKED
-    | in_points(single=4, single_lost=12, soup=12, logits=10, sum_lost=12, sum_nan=20)
-    | in_points(divided=12, probabilities=10, features=12, first_head=13, score=0.06, added=0.06),
+    **{"single": 4, "single_lost": 12, "soup": 12, "logits": 10, "sum_lost": 12, "sum_nan": 20},
+    **{"divided": 12, "probabilities": 10, "features": 12, "first_head": 13},
+    **{"score": 0.06, "added": 0.06},
 )
-DEEP_CURVES = Experiment(
+DEEP_CURVES = curves_within(
     "deep magnified curves",
-    1,
-    Curve,
-    curve_rows,
-    ASKED
-    | in_points(single=12, single_lost=25, soup=26, logits=25, sum_lost=35, sum_nan=40)
-    | in_points(divided=25, probabilities=15, features=22, first_head=22, score=0.4, added=0.3),
+    **{"single": 12, "single_lost": 25, "soup": 26, "logits": 25, "sum_lost": 35, "sum_nan": 40},
+    **{"divided": 25, "probabilities": 15, "features": 22, "first_head": 22},
+    **{"score": 0.4, "added": 0.3},
 )
-DEBRIS = Experiment(
+DEBRIS = curves_within(
     "magnified beyond",
-    1,
-    Curve,
-    curve_rows,
-    ASKED
-    | in_points(single=20, single_lost=25, soup=30, logits=25, sum_lost=20, sum_nan=50)
-    | in_points(divided=25, probabilities=15, features=30, first_head=30, score=0.4, added=0.3),
+    **{"single": 20, "single_lost": 25, "soup": 30, "logits": 25, "sum_lost": 20, "sum_nan": 50},
+    **{"divided": 25, "probabilities": 15, "features": 30, "first_head": 30},
+    **{"score": 0.4, "added": 0.3},
 )
