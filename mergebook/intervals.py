@@ -35,6 +35,34 @@ class Interval(NamedTuple):
         """Whether all of it lies below zero."""
         return self.high < 0
 
+    @property
+    def has_width(self) -> bool:
+        """Whether it is more than a point, up to rounding.
+
+        One of no width shows nothing: repetitions or answers that are all the same cannot tell how
+        seldom others are.
+        """
+        return self.high - self.low > 1e-9
+
+    def within(self, bound: float) -> bool:
+        """Whether it has a width, and all of it is closer to zero than `bound`."""
+        return self.has_width and -bound < self.low and self.high < bound
+
+    def beyond(self, bound: float) -> bool:
+        """Whether all of it is farther from zero than `bound`, on one side."""
+        return self.low > bound or self.high < -bound
+
+    def among(self, many: int, freedom: float = np.inf) -> "Interval":
+        """This interval as one of `many` that have 95 % together (Bonferroni).
+
+        Each side grows as that of Student's t with `freedom` degrees of freedom, or of the normal
+        law, which suits a bootstrap over many inputs.
+        """
+        law = stats.t(freedom)
+        times = law.ppf(1 - 0.025 / many) / law.ppf(0.975)
+        low, high = (self.value + times * (end - self.value) for end in (self.low, self.high))
+        return Interval(self.value, float(low), float(high))
+
 
 def of_mean(values: Sequence[float], among: int = 1) -> Interval:
     """The mean of independent repetitions, by Student's t; NaN bounds for fewer than two.

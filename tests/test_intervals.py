@@ -30,6 +30,30 @@ def same(a, b):
     return tuple(a) == pytest.approx(tuple(b), nan_ok=True)
 
 
+# --------------------------------------------------------------------------------- how one lies
+
+
+def test_an_interval_of_no_width_is_not_shown_to_be_close_to_zero():
+    assert Interval(0.0, -0.4, 0.4).within(0.5) and not Interval(0.0, -0.4, 0.5).within(0.5)
+    assert not Interval(0.0, 0.0, 0.0).within(0.5)
+    assert not Interval(0.0, 0.0, 1e-14).has_width  # deviations of equal numbers round to this
+    assert not Interval(0.0, NAN, NAN).within(0.5)
+
+
+def test_an_interval_is_beyond_a_bound_on_one_side():
+    assert Interval(1.0, 0.6, 1.4).beyond(0.5) and Interval(-1.0, -1.4, -0.6).beyond(0.5)
+    assert not Interval(1.0, 0.5, 1.5).beyond(0.5) and not Interval(0.0, -0.6, 0.6).beyond(0.5)
+
+
+def test_one_of_many_intervals_is_as_student_and_the_normal_law_have_it():
+    values = [1.0, 2.0, 4.0, 4.5]
+    assert same(of_mean(values).among(6, freedom=3), of_mean(values, among=6))
+    found = Interval(1.0, 0.0, 3.0).among(5)
+    times = stats.norm.ppf(0.995) / stats.norm.ppf(0.975)
+    assert same(found, (1.0, 1 - times, 1 + 2 * times))
+    assert same(Interval(1.0, 0.0, 3.0).among(1), (1.0, 0.0, 3.0))
+
+
 # --------------------------------------------------------------------------------- how one reads
 
 
