@@ -190,13 +190,15 @@ def suite_gains(answers: Table, seed: int = 0) -> Table:
             mean, others = evaluate.percent([mine]), [evaluate.percent([a]) for a in chance]
             above = np.mean([(mean > other) + (mean == other) / 2 for other in others])
             rows += [
-                (suite, "suite", reading, setting, rival, *gap, 100 * above)
+                (suite, "suite", reading, setting, rival, *gap, np.inf, 100 * above)
                 for rival, gap in found.items()
             ]
     return pd.DataFrame(rows, columns=GAIN)
 
 
-GAIN = ["place", "kind", "reading", "setting", "rival", "value", "low", "high", "percentile"]
+# `freedom` is that of the law behind an interval: Student's t over families, else the normal law.
+INTERVAL = ["value", "low", "high", "freedom"]
+GAIN = ["place", "kind", "reading", "setting", "rival", *INTERVAL, "percentile"]
 
 
 def family_gains(rows: Table) -> Table:
@@ -208,9 +210,9 @@ def family_gains(rows: Table) -> Table:
         for reading, (method, order) in READINGS.items():
             rivals = {"random": "random", "even": "even", UNTRIMMED: "constant"}
             for rival, other in (rivals | rivals_of(order)).items():
-                gain = of_mean(by_order.loc[method, order] - by_order.loc[method, other])
-                name = names[keep, spread]
-                out.append((network, "families", reading, name, rival, *gain, np.nan))
+                gains = by_order.loc[method, order] - by_order.loc[method, other]
+                place = network, "families", reading, names[keep, spread], rival
+                out.append((*place, *of_mean(gains), len(gains) - 1, np.nan))
     return pd.DataFrame(out, columns=GAIN)
 
 

@@ -1,6 +1,5 @@
 """Algorithm 1 as the paper writes it and as its code runs it: rates, invariants, answers."""
 
-import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
@@ -107,24 +106,32 @@ def increments(seed: int, models: int = 3, width: int = 40) -> Table:
 # ---------------------------------------------------------------------------- whose input is read
 
 
-def agreement(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
-    """Mean over layers of the rank correlation of two scores of their nodes."""
-    return float(np.mean([stats.spearmanr(a[n].cpu(), b[n].cpu()).statistic for n in a]))
+def agreement(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[float]:
+    """The rank correlation of two scores of the nodes of each layer."""
+    return [float(stats.spearmanr(a[n].cpu(), b[n].cpu()).statistic) for n in a]
 
 
 def ranks_alike(r: OpenSuite, keep: float, spread: float, samples: int, draws: int = 3) -> Table:
-    """Rank correlations of nodes by whose input the layers read, and of samples of one reading."""
+    """Rank correlations of nodes by whose input the layers read, and of samples of one reading.
+
+    A row of each comparison and layer; `draw` tells the samples apart.
+    """
 
     def ranked(order, draw=0):
         key = Merge(r.mark, "rows", order, keep, spread, samples=samples, draw=draw)
         return rates(r, key)
 
     shared = ranked("shared input")
-    others = {order: ranked(order) for order in ("merged so far", "own input")}
-    rows = [(name, agreement(found, shared)) for name, found in others.items()]
+    others = [(order, 0, ranked(order)) for order in ("merged so far", "own input")]
     for draw in range(1, draws + 1):
-        rows.append(("another sample", agreement(ranked("shared input", draw), shared)))
-    return pd.DataFrame(rows, columns=["ranked", "correlation"]).assign(suite=r.name)
+        others.append(("another sample", draw, ranked("shared input", draw)))
+    rows = [
+        (name, draw, layer, value)
+        for name, draw, found in others
+        for layer, value in enumerate(agreement(found, shared))
+    ]
+    columns = ["ranked", "draw", "layer", "correlation"]
+    return pd.DataFrame(rows, columns=columns).assign(suite=r.name)
 
 
 # ------------------------------------------------------------------------ by reading the code

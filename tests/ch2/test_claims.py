@@ -241,6 +241,13 @@ def equal_marks():
 
 MINE = table(1).set_index(["Backbone", "Method"]).loc[(L14, "M-TIES")]
 NEAR = [
+    ("mloss-adamerging-form", "as good as learnt", FAILS, forms(summed=(90, 80))),
+    (
+        "mloss-dare-needs-large-models",
+        "steps that are clear one by one alone",
+        UNDECIDED,
+        harm(points=(8, 8, 8), whole=(30, 60, 90), spread=4.0),
+    ),
     ("mloss-table1-marks", "one column", UNDECIDED, (*table1(), type_faces()[:1])),
     ("mloss-table1-marks", "an equal", HOLDS, (*table1(), equal_marks())),
     ("mloss-table3-seeds", "of the average", FAILS, numbered(3, "Random Seed", OTHER_STD)),

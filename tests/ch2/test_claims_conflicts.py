@@ -37,7 +37,8 @@ def closeness(**other):
     """M-TIES beside rivals, in percent of their distance, each ± 0.1; 0 unless `other` says else.
 
     `other` is by rival, reading and suite, joined by `_`, or by fewer of them; rivals are `random`,
-    `even`, `TIES` and `control`, which is even rates against TIES.
+    `even`, `TIES` and `control`, which is even rates against TIES. `half_random` is another half
+    width.
     """
     rows = []
     rivals = {"random": "random", "even": "even", "TIES": "TIES", "control": "TIES from even"}
@@ -46,7 +47,8 @@ def closeness(**other):
         value = 0.0
         for names in ((rival,), (rival, reading), (rival, suite), (rival, reading, suite)):
             value = other.get("_".join(names), value)
-        rows.append((suite, reading, measure, rivals[rival], value, value - 0.1, value + 0.1))
+        half = other.get(f"half_{rival}", 0.1)
+        rows.append((suite, reading, measure, rivals[rival], value, value - half, value + half))
     names = ["suite", "reading", "measure", "rival", "value", "low", "high"]
     return pd.DataFrame(rows, columns=names)
 
@@ -87,6 +89,12 @@ NEAR = [
         "one reading is of some use",
         UNDECIDED,
         (nodes(loss_a=0.1, activation_variance_b=0.1, normalised_b=0.5, normalised_a=3),),
+    ),
+    (
+        "mloss-indicates-conflicts",
+        "useless by intervals that are not corrected",
+        UNDECIDED,
+        (nodes(free=3.0),),
     ),
     ("mloss-indicates-conflicts", "no nodes", UNDECIDED, (nodes().iloc[:0],)),
     (
@@ -130,6 +138,18 @@ NEAR = [
         "closer by less than one percent",
         MENDED,
         (closeness(random=0.8, even=0.8, **CLOSE),),
+    ),
+    (
+        "mloss-alignment-with-ensemble",
+        "clear for one interval alone",
+        UNDECIDED,
+        (closeness(random=0.5, even=0.5, half_long=3.0, **CLOSE),),
+    ),
+    (
+        "mloss-alignment-with-ensemble",
+        "the same as random orders",
+        UNDECIDED,
+        (closeness(**CLOSE, half_random=0.0),),
     ),
     ("mloss-alignment-with-ensemble", "no number", UNDECIDED, (closeness(random_b=NAN),)),
     ("mloss-alignment-with-ensemble", "no rows", UNDECIDED, (closeness().iloc[:0],)),

@@ -1,8 +1,10 @@
 """Made-up tables for the claims about Algorithm 1 (page 02b)."""
 
 import pandas as pd
-from tables import NAN, frame, packed
+import torch
+from tables import NAN, frame
 
+from mergebook import studies
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 
@@ -34,9 +36,10 @@ MODELS = [
 ]
 
 
-def answers(suites=("a", "b"), **right):
+def answers(suites=("a", "b"), alike=(), **right):
     """1,000 answers of each model on each suite, 700 of them right; the base has 500.
 
+    On the suites `alike` models that are as good answer alike.
     `right` has other numbers, by method, by `method, order`, or by one of these and a suite.
     """
     rows = []
@@ -44,7 +47,10 @@ def answers(suites=("a", "b"), **right):
         for method, order in MODELS:
             names = (f"{method}, {order}, {suite}", f"{method}, {order}", method)
             count = next((right[n] for n in names if n in right), 500 if method == "base" else 700)
-            rows.append((suite, method, order, [packed(count, 1000)]))
+            # One answer is another one, so that no two models answer alike.
+            begin = 0 if suite in alike else int(order != "merged so far")
+            found = (torch.arange(1000) - begin) % 1000 < count
+            rows.append((suite, method, order, [studies.pack_answers({"": found})[""]]))
     return pd.DataFrame(rows, columns=["suite", "method", "order", "right"])
 
 
@@ -55,18 +61,20 @@ def made(disjoint=0.0, weighted=0.4):
 COSTLY = {"line 22": 650, "line 22 everywhere": 600}
 
 
-def likeness(own=0.3, merged=0.98, sample=0.97):
+def likeness(own=0.3, merged=0.98, sample=0.97, apart=0.01, layers=3):
+    """Each layer's ranks by own inputs are `apart` from the one's before."""
     rows = [
-        (name, value, suite)
+        (name, draw, layer, value + (name == "own input") * apart * (layer - 1), suite)
         for suite in "ab"
-        for name, value in (
-            ("own input", own),
-            ("merged so far", merged),
-            ("another sample", sample),
-            ("another sample", 0.99),
+        for layer in range(layers)
+        for name, draw, value in (
+            ("own input", 0, own),
+            ("merged so far", 0, merged),
+            ("another sample", 1, sample),
+            ("another sample", 2, 0.99),
         )
     ]
-    return pd.DataFrame(rows, columns=["ranked", "correlation", "suite"])
+    return pd.DataFrame(rows, columns=["ranked", "draw", "layer", "correlation", "suite"])
 
 
 def points(*relations):
@@ -126,6 +134,26 @@ NEAR = [
         "clear in one suite alone",
         CORRECTED,
         (likeness(), answers(**{"rows, own input, a": 650})),
+    ),
+    ("mloss-alg1-layer-sync", "one layer", UNDECIDED, (likeness(layers=1), answers())),
+    ("mloss-alg1-layer-sync", "in some layers alone", UNDECIDED, (likeness(apart=0.6), answers())),
+    (
+        "mloss-alg1-layer-sync",
+        "the same answers in one suite",
+        UNDECIDED,
+        (likeness(own=0.99), answers(alike="b")),
+    ),
+    (
+        "mloss-alg1-merge-increment",
+        "a cost that is clear for one interval alone",
+        UNDECIDED,
+        (made(), answers(**COSTLY, **{"line 22, merged so far, a": 695})),
+    ),
+    (
+        "mloss-alg1-merge-increment",
+        "the same answers in one suite",
+        UNDECIDED,
+        (made(), answers(alike="b", **{"line 22, merged so far, a": 701})),
     ),
 ]
 

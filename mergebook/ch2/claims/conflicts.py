@@ -9,6 +9,7 @@ from mergebook.weighing import weighed
 
 Table = pd.DataFrame
 LITTLE = 1.0  # percent of the distance to the ensemble
+DECIDING = ("random", "even", "TIES", "TIES as long", "TIES from even")  # rivals that count
 
 
 @claim("mloss-indicates-conflicts")
@@ -17,29 +18,34 @@ def marks_conflicts(nodes: Table) -> Outcome:
 
     Corrected: one reading has a clearly positive rank correlation with harm in every suite. Fails:
     each reading has a suite where a free number is clearly better and its own correlation is not
-    clearly positive.
+    positive, even uncorrected. All others are corrected for their number, since a reading and a
+    suite are looked for.
     """
     better, positive, useless, rows = [], [], [], []
     found = correlations(nodes)
+    count = len(LOSSES) * (len(FREE) + 1) * len(found)
     for reading in LOSSES:
         gaps = {s: {n: spanned(of[reading] - of[n]) for n in FREE} for s, of in found.items()}
         own = {s: spanned(of[reading]) for s, of in found.items()}
-        better.append(all(gap.above for of in gaps.values() for gap in of.values()))
-        positive.append(all(value.above for value in own.values()))
+        strict = {s: {n: gap.among(count) for n, gap in of.items()} for s, of in gaps.items()}
+        sure = {s: value.among(count) for s, value in own.items()}
+        better.append(all(gap.above for of in strict.values() for gap in of.values()))
+        positive.append(all(value.above for value in sure.values()))
         useless.append(
-            any(any(gap.below for gap in gaps[s].values()) and own[s].low <= 0 for s in found)
+            any(any(g.below for g in strict[s].values()) and not own[s].above for s in found)
         )
         for suite in found:
             length, variance = (gaps[suite][name] for name in FREE)
             rows.append(
                 {"suite": suite, "reading": reading, "own": own[suite]}
                 | {"length": length, "variance": variance}
+                | {"strict": strict[suite][FREE[1]], "sure": sure[suite]}
             )
     free = [
         {"suite": s, "name": n, "value": spanned(of[n])} for s, of in found.items() for n in FREE
     ]
     signs = [{"suite": s, "value": spanned(of[SIGNS])} for s, of in found.items()]
-    values = {"rows": rows, "free": free, "signs": signs, "nodes": len(nodes)}
+    values = {"rows": rows, "free": free, "signs": signs, "nodes": len(nodes), "count": count}
     if not found:
         return Outcome(None, values=values)
     return weighed(any(better), all(useless), any(positive), values)
@@ -53,9 +59,12 @@ def closer_to_ensemble(closeness: Table) -> Outcome:
     change is nearer to the average. What is less than 1 % of the distance is not significant.
     Corrected: it is clearly closer than TIES in every suite, and so are even rates; the order by
     M-Loss adds less than 1 %. Fails: in each reading and suite the order adds less than 1 %, and
-    M-TIES is not clearly closer than TIES.
+    M-TIES is closer than TIES by less than 1 %, and not clearly. All intervals that decide are
+    corrected for their number, since a reading and a measure are looked for; one of no width shows
+    nothing.
     """
     rows, shown, without, against = [], [], {}, []
+    count = int(closeness.rival.isin(DECIDING).sum())
     for (reading, measure), part in closeness.groupby(["reading", "measure"]):
         suites = []
         for suite, group in part.groupby("suite"):
@@ -63,13 +72,17 @@ def closer_to_ensemble(closeness: Table) -> Outcome:
             suites.append(of)
             names = {name.replace(" ", "_"): value for name, value in of.items()}
             rows.append({"suite": suite, "reading": reading, "measure": measure} | names)
-        little = all(of["random"].high < LITTLE for of in suites)
+        suites = [{name: gap.among(count) for name, gap in of.items()} for of in suites]
+        little = all(of["random"].has_width and of["random"].high < LITTLE for of in suites)
         nearer = [of["TIES"].above and of["TIES as long"].above for of in suites]
         adds = all(of["random"].above and of["even"].above for of in suites)
         shown.append(all(nearer) and adds and not little)
         by_even = all(of["TIES from even"].above for of in suites)
         without[f"{reading}: {measure}"] = all(nearer) and little and by_even
-        against.append(little and not any(nearer))
-    values = {"rows": rows, "by": "; ".join(name for name, so in without.items() if so)}
+        # Not shown to be closer is not enough: that it is closer by 1 % must be excluded.
+        no_closer = [min(of["TIES"].high, of["TIES as long"].high) < LITTLE for of in suites]
+        against.append(little and all(no_closer) and not any(nearer))
+    by = "; ".join(name for name, so in without.items() if so)
+    values = {"rows": rows, "by": by, "count": count}
     excluded = bool(against) and all(against)
     return weighed(any(shown), excluded, any(without.values()), values)

@@ -35,7 +35,8 @@ def convention(identities: Table) -> Outcome:
 def form(forms: Table) -> Outcome:
     """A sum of models with the learnt coefficients is the base plus that sum of task vectors.
 
-    Corrected: it is once the coefficients are scaled to the sum 1.
+    Corrected: it is once the coefficients are scaled to the sum 1, and as learnt it is clearly
+    worse; both differences on the card are corrected for their number.
     """
     row = forms.iloc[0]
     right = {
@@ -54,7 +55,8 @@ def form(forms: Table) -> Outcome:
         "difference": Interval(*evaluate.compare(right["summed"], right["added"], resamples=1000)),
         "unit": bool(row["unit_same"]),
     }
-    return Outcome(below([row["apart"]], 1e-6), values["unit"], values)
+    worse = values["difference"].among(2).below
+    return Outcome(below([row["apart"]], 1e-6), values["unit"] and worse, values)
 
 
 @claim("mloss-ties-three-steps")
@@ -80,8 +82,9 @@ def large(harm: Table) -> Outcome:
     """Every doubling of the width makes the harm smaller, and half dropped harms the narrowest.
 
     Harm is accuracy lost, the mean over drop rates; to harm the narrowest is to cost it more than a
-    point. Corrected: so it is for the share of the accuracy above chance that is lost. Fails: the
-    widest is harmed clearly more than the narrowest, in points and as a share.
+    point. Corrected: so it is for the share of the accuracy above chance that is lost, its steps
+    corrected for their number. Fails: the widest is harmed clearly more than the narrowest, in
+    points and as a share.
     """
     lost = harm.assign(
         points=harm.whole - harm.dare,
@@ -93,19 +96,26 @@ def large(harm: Table) -> Outcome:
     wide = lost.groupby(["world", "width"])[columns].mean().unstack()
     widths = sorted(harm.width.unique())
 
-    def falls(column):
-        return [of_mean(wide[column, a] - wide[column, b]) for a, b in zip(widths, widths[1:])]
+    def falls(column, among=1):
+        pairs = zip(widths, widths[1:])
+        return [of_mean(wide[column, a] - wide[column, b], among) for a, b in pairs]
 
     narrowest = lost[(lost.width == widths[0]) & (lost.dropped == lost.dropped.min())]
     mild = of_mean(narrowest.groupby("world").points.mean())
     rows = [{"width": w, **{c: wide[c, w].mean() for c in columns}} for w in widths]
-    more = [of_mean(wide[c, widths[-1]] - wide[c, widths[0]]).above for c in ("points", "share")]
+    ends = [of_mean(wide[c, widths[-1]] - wide[c, widths[0]], 2) for c in ("points", "share")]
     noise = of_mean((wide["points"] - wide["noisy"]).mean(axis=1))
+    steps = len(widths) - 1
+    strict = falls("share", steps)
     values = {"widths": rows, "mild": mild, "noise": noise, "worlds": harm.world.nunique()}
+    values |= {"count": steps}
+    values["steps"] = [
+        {"from": a, "to": b, "step": step} for a, b, step in zip(widths, widths[1:], strict)
+    ]
     return weighed(
         all(step.above for step in falls("points")) and mild.low > 1,
-        all(more),
-        all(step.above for step in falls("share")),
+        all(end.above for end in ends),
+        all(step.above for step in strict),
         values,
     )
 
