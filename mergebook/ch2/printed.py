@@ -41,6 +41,12 @@ def leads(table1: Table) -> Table:
     return pd.concat(parts, names=["backbone", "minus"])
 
 
+def least_lead(table1: Table) -> float:
+    """By how much M-TIES' average is above the next merge's, on the backbone where that is less."""
+    means = [table.Avg[MERGES] for table in by_backbone(table1).values()]
+    return float(min(mean["M-TIES"] - mean.drop("M-TIES").max() for mean in means))
+
+
 def spreads(table1: Table) -> Table:
     """The variance of accuracy over tasks (ddof 0, squared points), methods × backbones."""
     variance = {b: t.loc[MERGES, TASKS].var(axis=1, ddof=0) for b, t in by_backbone(table1).items()}

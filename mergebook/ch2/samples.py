@@ -172,11 +172,16 @@ def random_accuracies(answers: Table, suite: str) -> np.ndarray:
 def of_deviation(values: Sequence[float]) -> Interval:
     """The standard deviation of repetitions, by chi-square; NaN bounds for fewer than two."""
     values = np.asarray(list(values), float)
-    free = len(values) - 1
+    found = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+    return around_deviation(found, len(values))
+
+
+def around_deviation(found: float, draws: int, among: int = 1) -> Interval:
+    """The deviation of so many draws with its interval, one of `among` (Bonferroni)."""
+    free, tail = draws - 1, 0.025 / among
     if free < 1:
         return Interval(*[float("nan")] * 3)
-    found = float(values.std(ddof=1))
-    low, high = (found * np.sqrt(free / stats.chi2.ppf(p, free)) for p in (0.975, 0.025))
+    low, high = (found * np.sqrt(free / stats.chi2.ppf(p, free)) for p in (1 - tail, tail))
     return Interval(found, float(low), float(high))
 
 

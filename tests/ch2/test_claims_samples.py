@@ -1,13 +1,18 @@
 """Made-up tables for the claims about inputs, draws, layers and settings (page 02e)."""
 
 import pandas as pd
-from tables import NAN, frame, packed
+import torch
+from tables import NAN, frame
 
+from mergebook import studies
 from mergebook.ch2.claims.samples import FIG3
 from mergebook.ch2.models import UNEVEN
+from mergebook.ch2.printed import MERGES
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 SIZES = {2: 3, 16: 20, 64: 3, 128: 1}  # inputs a task, and how many draws
+# Where the right answers begin: models that are as good do not all answer alike.
+BEGIN = {"16 inputs": 0, "128 inputs": 1, "2 inputs": 2, "64 inputs": 2}
 MODELS = [(f"{n} inputs", "rows", "released", n, "all", draws) for n, draws in SIZES.items()]
 MODELS += [
     ("random", "rows", "random", 16, "all", 20),
@@ -20,11 +25,26 @@ MODELS += [
 ]
 
 
-def answers(right=None, swing=None, draws=None):
-    """1,000 answers of each model on two suites, 700 of them right.
+def answered(begin, right):
+    return studies.pack_answers({"": (torch.arange(1000) - begin) % 1000 < right})[""]
 
-    `right` has other numbers, by name, or by name and suite. `swing` is added to every even draw
-    and taken from every odd one; `draws` are other numbers of draws.
+
+def table1(lead):
+    """Averages of five merges on two backbones: M-TIES leads by `lead`, and by twice as much."""
+    rows = [
+        (backbone, name, 70.0 + (name == "M-TIES") * times * lead)
+        for times, backbone in enumerate(("L", "B"), 1)
+        for name in MERGES
+    ]
+    return pd.DataFrame(rows, columns=["Backbone", "Method", "Avg"])
+
+
+def answers(right=None, swing=None, draws=None, alike=(), begin=None):
+    """1,000 answers of each model on two suites, 700 of them right, a few of them other ones.
+
+    On the suites `alike` all are the same; `begin` has other places than `BEGIN`. `right` has other
+    numbers, by name, or by name and suite. `swing` is added to every even draw and taken from every
+    odd one; `draws` are other numbers of draws.
     """
     right, swing, draws = right or {}, swing or {}, draws or {}
     rows = []
@@ -34,9 +54,9 @@ def answers(right=None, swing=None, draws=None):
             middle = right.get(own, right.get(name, 700))
             for draw in range(draws.get(name, count)):
                 off = swing.get(own, swing.get(name, 0)) * (-1) ** draw
-                rows.append(
-                    (suite, method, order, samples, draw, scheduled, [packed(middle + off, 1000)])
-                )
+                first = (BEGIN | (begin or {})).get(name, 1)
+                found = answered(0 if suite in alike else first, middle + off)
+                rows.append((suite, method, order, samples, draw, scheduled, [found]))
     names = ["suite", "method", "order", "samples", "draw", "scheduled", "right"]
     return pd.DataFrame(rows, columns=names)
 
@@ -115,14 +135,14 @@ CASES = {
         UNDECIDED: (printed(), answers({"16 inputs": 696}), agreement()),
     },
     "mloss-stability-over-draws": {
-        HOLDS: (answers(swing={MINE: 5}),),
-        FAILS: (answers(swing={MINE: 40}),),
-        UNDECIDED: (answers(swing={MINE: 14}),),
+        HOLDS: (table1(3), answers(swing={MINE: 5})),
+        FAILS: (table1(3), answers(swing={MINE: 40})),
+        UNDECIDED: (table1(3), answers(swing={MINE: 14})),
     },
     "mloss-summary-stability-across-seeds": {
         HOLDS: (answers(swing={"none": 40, MINE: 5}, draws={"none": 20}), moved(0.1)),
         CORRECTED: (answers(swing={MINE: 5, "masks": 40}), moved()),
-        FAILS: (answers(swing={MINE: 5}), moved()),
+        FAILS: (answers(swing={MINE: 40, "masks": 5}), moved()),
         UNDECIDED: (answers(swing={"none": 14, MINE: 14}, draws={"none": 20}), moved(0.1)),
     },
     "mloss-128-samples": {
@@ -137,9 +157,9 @@ CASES = {
         UNDECIDED: (answers({"last": 704}),),
     },
     "mloss-flat-tables": {
-        HOLDS: (answers(swing={"random": 5}),),
-        FAILS: (answers({"none": 600}),),
-        UNDECIDED: (answers({"none": 704}),),
+        HOLDS: (table1(3), answers(swing={"random": 2})),
+        FAILS: (table1(3), answers({"none": 600})),
+        UNDECIDED: (table1(3), answers({"none": 704}, swing={"random": 2})),
     },
     "mloss-summary-few-layer-wording": {
         HOLDS: (layers(others=(1, 0.9, 0.0)),),
@@ -188,19 +208,68 @@ NEAR = [
         UNDECIDED,
         (printed(), answers(), agreement(other=NAN)),
     ),
-    ("mloss-stability-over-draws", "one draw", UNDECIDED, (answers(draws={MINE: 1}),)),
+    (
+        "mloss-table2-sample-size",
+        "the same answers in one suite",
+        UNDECIDED,
+        (printed(), answers(alike="b"), agreement()),
+    ),
+    (
+        "mloss-table2-sample-size",
+        "clearly other without a correction for four intervals",
+        UNDECIDED,
+        (printed(), answers({"64 inputs, b": 691}), agreement()),
+    ),
+    ("mloss-stability-over-draws", "one draw", UNDECIDED, (table1(3), answers(draws={MINE: 1}))),
+    ("mloss-stability-over-draws", "a larger lead", HOLDS, (table1(5), answers(swing={MINE: 14}))),
+    (
+        "mloss-stability-over-draws",
+        "draws of one suite change no answer",
+        UNDECIDED,
+        (table1(3), answers(swing={f"{MINE}, a": 5})),
+    ),
     (
         "mloss-stability-over-draws",
         "unsteady in one suite",
         FAILS,
-        (answers(swing={f"{MINE}, b": 40}),),
+        (table1(3), answers(swing={f"{MINE}, b": 40})),
     ),
-    ("mloss-summary-stability-across-seeds", "nothing varies", FAILS, (answers(), moved())),
+    ("mloss-summary-stability-across-seeds", "nothing varies", UNDECIDED, (answers(), moved())),
+    (
+        "mloss-summary-stability-across-seeds",
+        "steadier than DARE, where no draw changes an answer",
+        UNDECIDED,
+        (answers(swing={f"{MINE}, a": 5, "masks": 40}), moved()),
+    ),
+    (
+        "mloss-summary-stability-across-seeds",
+        "as steady as DARE",
+        UNDECIDED,
+        (answers(swing={MINE: 5, "masks": 5}), moved()),
+    ),
     (
         "mloss-summary-stability-across-seeds",
         "TIES draws, once",
         UNDECIDED,
         (answers(), moved(0.1)),
+    ),
+    (
+        "mloss-128-samples",
+        "the same answers in one suite",
+        UNDECIDED,
+        (drawn(), answers(alike="b")),
+    ),
+    (
+        "mloss-128-samples",
+        "alike, but not for all four intervals together",
+        UNDECIDED,
+        (drawn(), answers(begin={"uneven": 2})),
+    ),
+    (
+        "mloss-128-samples",
+        "which the sentence itself does not need",
+        HOLDS,
+        (drawn(1), answers(begin={"uneven": 2})),
     ),
     (
         "mloss-128-samples",
@@ -214,9 +283,10 @@ NEAR = [
         HOLDS,
         (answers({"middle": 600, "none": 600}),),
     ),
+    ("mloss-few-layer-equivalent", "the same answers", UNDECIDED, (answers(alike="b"),)),
     ("mloss-few-layer-equivalent", "in one suite", FAILS, (answers({"first, last, b": 600}),)),
-    ("mloss-flat-tables", "worse random orders", FAILS, (answers({"random, a": 600}),)),
-    ("mloss-flat-tables", "unsteady random orders", FAILS, (answers(swing={"random": 40}),)),
+    ("mloss-flat-tables", "worse random orders", FAILS, (table1(3), answers({"random, a": 600}))),
+    ("mloss-flat-tables", "unsteady orders", FAILS, (table1(3), answers(swing={"random": 40}))),
     ("mloss-summary-few-layer-wording", "pruned away", HOLDS, (layers(named=(4, 0.0, 1.0)),)),
     (
         "mloss-summary-few-layer-wording",
@@ -247,7 +317,7 @@ SAID = {
     ("mloss-table2-sample-size", FAILS): {"rows.5.gap.value": 10},
     ("mloss-stability-over-draws", HOLDS): {
         "suites.0.deviation.value": 0.5130,  # of ten values 0.5 above the mean and ten below
-        "suites.0.noise": 1.449,  # 100 √(0.7 · 0.3 / 1000)
+        "half": 1.5,
         "rows.2.model": "DARE",
     },
     ("mloss-128-samples", CORRECTED): {"total": 1024, "count": 4},
