@@ -72,6 +72,27 @@ def alone(own=900, other=300, suite="a"):
     )
 
 
+def both(**counts):
+    return pd.concat([alone(**counts, suite=s) for s in "ab"], ignore_index=True)
+
+
+def pairs(value=10.0, count=4):
+    """Averages of two against their experts, ± 5, on two suites."""
+    rows = [(s, f"x + {i}", value, value - 5, value + 5) for s in "ab" for i in range(count)]
+    return pd.DataFrame(rows, columns=["suite", "pair", "value", "low", "high"])
+
+
+def scores(apart=0.0, other=0.0):
+    names = ["suite", "score", "nodes", "apart"]
+    return (pd.DataFrame([("a", "x", 30, apart), ("a", "y", 30, other)], columns=names),)
+
+
+ENOUGH = answers(suites="ab")
+# Five of fifteen merges are worse than experts that answer 600 rightly; nine are no better.
+BAD = dict.fromkeys(MERGES[-5:], 400)
+FEW = dict.fromkeys(MERGES[-9:], 600)
+
+
 LONG = [f"TIES, as long as {name}" for name in READINGS]
 
 
@@ -117,11 +138,12 @@ CASES = {
         UNDECIDED: (untuned(**every(400, **{ALL: 500})), answers(), tried()),
     },
     "mloss-merging-enhances-performance": {
-        HOLDS: (answers(), alone(own=600)),
-        CORRECTED: (answers(), alone()),
-        FAILS: (answers(), alone(own=900, other=800)),
-        UNDECIDED: (answers(), alone(own=900, other=500)),
+        HOLDS: (ENOUGH, both(own=600), pairs()),
+        CORRECTED: (ENOUGH, both(), pairs()),
+        FAILS: (ENOUGH, both(own=900, other=800), pairs()),
+        UNDECIDED: (ENOUGH, both(own=900, other=500), pairs()),
     },
+    "mloss-score-needs-no-labels": {HOLDS: scores(), FAILS: scores(0.1), UNDECIDED: scores(NAN)},
     "mloss-ood-generalisation": {
         HOLDS: unseen(**{RELEASED: 600}),
         FAILS: unseen(TIES=800),
@@ -201,10 +223,59 @@ NEAR = [
     ),
     (
         "mloss-merging-enhances-performance",
-        "ahead on one own task",
-        CORRECTED,
-        (answers(), alone(own=720, other=300)),
+        "one suite is not often",
+        UNDECIDED,
+        (answers(), alone(), pairs()),
     ),
+    (
+        "mloss-merging-enhances-performance",
+        "on their own tasks in one suite alone",
+        CORRECTED,
+        (
+            ENOUGH,
+            pd.concat([alone(own=600, suite="a"), alone(own=720, suite="b")], ignore_index=True),
+            pairs(),
+        ),
+    ),
+    (
+        "mloss-merging-enhances-performance",
+        "most merges are enough",
+        HOLDS,
+        (answers(suites="ab", **BAD), both(own=600), pairs()),
+    ),
+    (
+        "mloss-merging-enhances-performance",
+        "and few are not",
+        CORRECTED,
+        (answers(suites="ab", **FEW), both(own=600), pairs()),
+    ),
+    (
+        "mloss-merging-enhances-performance",
+        "pairs that are no better",
+        CORRECTED,
+        (ENOUGH, both(own=600), pairs(0)),
+    ),
+    (
+        "mloss-merging-enhances-performance",
+        "pairs that are better one by one alone",
+        CORRECTED,
+        (ENOUGH, both(own=600), pairs(5.5)),
+    ),
+    ("mloss-score-needs-no-labels", "the second score", FAILS, scores(0, 1e-3)),
+    ("mloss-score-needs-no-labels", "rounding", HOLDS, scores(1e-8)),
+    (
+        "mloss-needs-no-labels",
+        "above for one interval alone",
+        UNDECIDED,
+        (untuned(**every(502), average=500), answers(), tried()),
+    ),
+    (
+        "mloss-table1-b32-best-merge",
+        "above for one interval alone",
+        UNDECIDED,
+        (answers(B32, **{PAPER: 703}),),
+    ),
+    ("mloss-ood-generalisation", "below for one interval alone", UNDECIDED, unseen(**every(595))),
     (
         "mloss-ood-generalisation",
         "a shorter TIES does as well",
@@ -253,7 +324,9 @@ SAID = {
         "labels": 2000,
     },
     ("mloss-merging-enhances-performance", CORRECTED): {
-        "suites.0": {"merge": "TIES", "won": 0, "tasks": 2},
+        "suites.1": {"merge": "TIES", "won": 0, "tasks": 2, "merges": 15, "aboves": 15},
+        "suites.1.own_aboves": 0,
+        "pairs.0": {"pairs": 4, "above": 4, "below": 0},
         "suites.0.on_own.value": -20,
         "suites.0.least.value": 10,
     },
