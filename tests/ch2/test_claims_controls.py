@@ -139,7 +139,7 @@ SAID = {
     ("mloss-summary-only-vits", HOLDS): {
         "backbones": "ViT-B/32, ViT-L/14",
         "places.3": {"place": "CNNs"},
-        "places.3.gain.low": 0.0,
+        "places.3.gain.low": 0.04,
     },
     ("mloss-trimming-before-election", FAILS): {"rows.6.gain.value": 0.2},
 }
