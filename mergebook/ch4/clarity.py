@@ -29,14 +29,18 @@ LEVELS = {  # the first and the last are compared
     "classes": (3, 6, 12),  # of a task, and all
 }
 SHIFTED = 100
-STEPS = 400  # the same for all, since long training alone makes rows less clear
+LENGTHS = {  # long training alone makes rows less clear, so both ways of measuring it are tried
+    "epochs": 100,  # for all levels, as in the released scripts: more images, more steps
+    "steps": 400,  # for all levels: fewer images, more epochs
+}
 
 
 @dataclass(frozen=True)
 class Clear:
     """The key of one classifier of digits or of a task's images; `change` is what `level` counts.
 
-    `draw` chooses images or classes, shifts and batches. `models` is empty for digits.
+    `draw` chooses images or classes, shifts and batches; `equal` is the length of training that all
+    levels share, of `LENGTHS`. `models` is empty for digits.
     """
 
     models: str
@@ -45,10 +49,13 @@ class Clear:
     level: int
     draw: int = 0
     decay: float = 0.1
+    equal: str = "epochs"
 
     def __post_init__(self):
-        if self.change not in LEVELS:
-            raise ValueError(f"change is {self.change!r}; allowed: {', '.join(LEVELS)}")
+        for name, allowed in (("change", LEVELS), ("equal", LENGTHS)):
+            if getattr(self, name) not in allowed:
+                found = getattr(self, name)
+                raise ValueError(f"{name} is {found!r}; allowed: {', '.join(allowed)}")
 
 
 def digits_of(per_class: int, draw: int) -> Pictures:
@@ -96,6 +103,13 @@ def contrast_of_means(x: Tensor, y: Tensor) -> dict[str, float]:
     }
 
 
+def passes_over(images: int, equal: str, batch: int = 64) -> int:
+    """Epochs of a classifier of so many images, if all levels have equal `epochs` or `steps`."""
+    if equal == "epochs":
+        return LENGTHS[equal]
+    return math.ceil(LENGTHS[equal] / math.ceil(images / batch))
+
+
 def clear_row(key: Clear, sources: Mapping[str, str], device: str) -> dict:
     """`clarity`, the mean correlation of rows with their class means, and `contrast_of_means`."""
     if key.task == DIGITS:
@@ -105,8 +119,7 @@ def clear_row(key: Clear, sources: Mapping[str, str], device: str) -> dict:
     else:
         x, y = pixels_of(opened(key, sources, device), key.task)
         x, y = some_classes(x, y, key.level, key.draw)
-    epochs = math.ceil(STEPS / math.ceil(len(x) / 64))
-    rows, _ = linear_classifier(x, y, key.decay, epochs, key.draw)
+    rows, _ = linear_classifier(x, y, key.decay, passes_over(len(x), key.equal), key.draw)
     own = resemblance(rows, class_means(x, y))["own"]
     return {"clarity": sum(own) / len(own), **contrast_of_means(x, y)}
 
@@ -121,18 +134,15 @@ CLEAR = Experiment(
 
 
 def clear_keys(r: OpenSuite, draws: range, decay: float) -> list[Clear]:
-    """All levels of all changes; classes of the two tasks that have most."""
+    """All levels of all changes, in both lengths; classes of the two tasks that have most."""
     classes = {task: len(r.suite.task(task).classes) for task in r.tasks}
-    keys = [
-        Clear("", DIGITS, change, level, draw, decay)
-        for change in ("images", "shift")
-        for level in LEVELS[change]
-        for draw in draws
+    kinds = [
+        ("", DIGITS, change, level) for change in ("images", "shift") for level in LEVELS[change]
     ]
     for task in sorted(classes, key=classes.get)[-2:]:
         levels = [k for k in LEVELS["classes"] if k < classes[task]] + [classes[task]]
-        keys += [Clear(r.mark, task, "classes", k, d, decay) for k in levels for d in draws]
-    return keys
+        kinds += [(r.mark, task, "classes", k) for k in levels]
+    return [Clear(*kind, d, decay, equal) for equal in LENGTHS for kind in kinds for d in draws]
 
 
 def clear_table(page, r: OpenSuite, draws: range, decay: float) -> pd.DataFrame:

@@ -281,10 +281,3 @@ def as_picture(row: Tensor) -> Tensor:
     """A row of colours and pixels as an image (height, width, 3)."""
     side = round((len(row) // 3) ** 0.5)
     return row.view(3, side, side).permute(1, 2, 0)
-
-
-def random_blend(pairs: int, pixels: int, seed: int) -> Table:
-    """`blended` of random vectors of one length, the control, as a table of one row."""
-    g = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(2 * pairs, pixels, generator=g, dtype=torch.float64)
-    return pd.DataFrame([blended(vectors)])

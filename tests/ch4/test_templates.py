@@ -3,13 +3,14 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import nn
 
 from mergebook import lab
-from mergebook.ch4 import blending, clarity, fading, templates
+from mergebook.ch4 import blending, chance, clarity, fading, templates
 from mergebook.page import open_suite
 from mergebook.studies import unpack_answers
 
@@ -88,8 +89,23 @@ def test_blended_by_hand_and_of_random_vectors():
     assert found["first"] == pytest.approx([0.6]) and found["second"] == pytest.approx([0.8])
     assert found["left"] == found["formula"] == pytest.approx([5 / 7])
     assert found["third"] == [-2]  # there is no third
-    of_random = templates.random_blend(50, 4000, 0)
+    of_random = chance.random_blend(50, 4000, 0)
     assert np.mean(of_random["first"][0]) == pytest.approx(1 / math.sqrt(2), abs=0.01)
+
+
+def test_random_rows_are_closer_than_most_and_best_if_their_lengths_are_alike():
+    table = pd.DataFrame({"task": ["alike", "apart"], "lengths": [[1.0] * 6, [1.0, 1, 1, 2, 2, 2]]})
+    found = chance.random_alignment(table, 2000, 300, 0).set_index("task")
+    assert found.rows.tolist() == [6, 6] and (found.closer > 99.5).all()
+    assert found.best["alike"] > 97 and found.best["apart"] < 90
+    assert (found.best == found.plain).all()  # no row has a bias
+
+
+def test_how_long_a_classifier_is_trained():
+    assert [clarity.passes_over(n, "epochs") for n in (10, 64, 2500)] == [100, 100, 100]
+    # A batch has 64 images: 1, 1, 2, 6 and 40 steps an epoch.
+    found = [clarity.passes_over(n, "steps") for n in (10, 64, 65, 384, 2500)]
+    assert found == [400, 400, 200, 67, 10]
 
 
 def test_full_length_and_pairs():
@@ -202,6 +218,7 @@ def test_wrong_keys_are_refused():
     for make, words in (
         (lambda: templates.Linear("m", "t", "none"), "recipe is 'none'; allowed: released"),
         (lambda: clarity.Clear("m", "t", "none", 1), "change is 'none'; allowed: images"),
+        (lambda: clarity.Clear("m", "t", "shift", 1, equal="x"), "equal is 'x'; allowed: epochs"),
         (lambda: blending.Blend("none"), "start is 'none'; allowed: one, own"),
     ):
         with pytest.raises(ValueError, match=words):
