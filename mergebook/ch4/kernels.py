@@ -223,6 +223,26 @@ def pictured_keys(r: OpenSuite, epochs: int, seed: int) -> list[Pictured]:
     return own + [Pictured("", "ImageNet", layer) for layer in IMAGENET]
 
 
+def crop_keys(r: OpenSuite, epochs: int, seeds: range) -> list[Pictured]:
+    """The trained kernels of the network whose first kernels are large, of each start."""
+    return [Pictured(r.mark, "trained", "resnet10", epochs, seed) for seed in seeds]
+
+
+def crop_smoothness(pictured: Table, side: int = 3) -> Table:
+    """Of each row, `smoothness` beyond shuffled places in all crops of a side, their mean.
+
+    A larger kernel has a larger `smoothness` for the same slope of its weights.
+    """
+    rows = []
+    for row in pictured.to_dict("records"):
+        k = as_kernels(row["kernels"])
+        places = range(k.shape[-1] - side + 1)
+        crops = [k[..., i : i + side, j : j + side] for i in places for j in places]
+        found = [beyond_shuffled(crop, smoothness, row["seed"])[0] for crop in crops]
+        rows.append({"seed": row["seed"], "smooth": float(np.mean(found))})
+    return pd.DataFrame(rows)
+
+
 def as_kernels(flat: list[list[float]]) -> Tensor:
     """Kernels (number, colours, side, side) from a row: of three colours, or of one."""
     k = torch.tensor(flat, dtype=torch.float64)

@@ -1,6 +1,7 @@
 """Kernels and layers of small networks, against second derivations."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import Ridge
@@ -43,6 +44,23 @@ def test_shuffling_keeps_colours_and_chance_is_no_structure():
     smooth = k.cumsum(2).cumsum(3)
     excess, deviations = kernels.beyond_shuffled(smooth, kernels.smoothness, 0)
     assert excess > 0.3 and deviations > 5
+
+
+def test_crops_of_a_ramp_are_less_smooth_than_the_whole():
+    """The mean of all crops, by hand; one slope looks smoother in more pixels."""
+    g = torch.Generator().manual_seed(0)
+    slopes = torch.randn(16, 3, 2, generator=g, dtype=torch.float64)
+    at = torch.arange(7.0, dtype=torch.float64)
+    k = slopes[..., :1, None] * at[:, None] + slopes[..., 1:, None] * at
+    k = k + torch.randn(16, 3, 7, 7, generator=g, dtype=torch.float64)
+    row = {"kernels": k.flatten(1).tolist(), "seed": 0}
+    found = kernels.crop_smoothness(pd.DataFrame([row])).smooth[0]
+    crops = [k[..., i : i + 3, j : j + 3] for i in range(5) for j in range(5)]
+    each = [kernels.beyond_shuffled(crop, kernels.smoothness, 0)[0] for crop in crops]
+    assert len(crops) == 25 and found == pytest.approx(np.mean(each))
+    assert found < kernels.beyond_shuffled(k, kernels.smoothness, 0)[0] - 0.1
+    whole = kernels.crop_smoothness(pd.DataFrame([row]), side=7).smooth[0]
+    assert whole == pytest.approx(kernels.beyond_shuffled(k, kernels.smoothness, 0)[0])
 
 
 def test_another_side_changes_the_first_kernels_alone():
