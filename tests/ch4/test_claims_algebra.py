@@ -112,10 +112,9 @@ CASES = {
         UNDECIDED: (pairs(gap=NAN),),
     },
     "rethink-eq8-variance": {
-        HOLDS: (pairs(experts=0.51), sweep()),
-        CORRECTED: (pairs(), sweep()),
+        HOLDS: (pairs(), sweep()),
         FAILS: (pairs(draws=0.6), sweep()),
-        UNDECIDED: (pairs(experts=NAN), sweep()),
+        UNDECIDED: (pairs(draws=NAN), sweep()),
     },
     "rethink-eq9-variance-bound": {
         HOLDS: grid(),
@@ -149,7 +148,7 @@ SAID = {
     },
     ("rethink-eq3-eq4-nonlinear", HOLDS): {"curved.0.unequal": 50, "never": True},
     ("rethink-eq5-eq6-max-norm", HOLDS): {"pairs": 1, "touched": True},
-    ("rethink-eq8-variance", CORRECTED): {"experts": 0.997, "rho": 0.994, "draws": 0.5},
+    ("rethink-eq8-variance", HOLDS): {"experts": 0.997, "rho": 0.994, "draws": 0.5},
     ("rethink-eq9-variance-bound", "not sharper"): {"sharper": False, "any": True},
     ("rethink-scaling-variance-c2", HOLDS): {"factors.1.ratio": 10_000, "matrices": 2},
 }
