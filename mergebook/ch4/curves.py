@@ -122,6 +122,33 @@ def contrasts(curves: Table) -> Table:
     return pd.concat(tables, ignore_index=True)[columns]
 
 
+def as_text(values: pd.Series) -> str:
+    """The mean of some repetitions with its interval, as a table shows it."""
+    return f"{of_mean(values):.1f}"
+
+
+def lost_between(curves: Table, kind: str, factors: Sequence[float]) -> Table:
+    """Points lost in a format from each factor to the next, with intervals, by network."""
+    rows = {}
+    for method in ("single", "logits", "soup"):
+        own = by_factor(curves, method).loc[kind]
+        for a, b in zip(factors, factors[1:]):
+            fallen = (own[a] - own[b]).groupby("network", sort=False)
+            rows[f"{method}, {a:g} to {b:g}"] = fallen.agg(as_text)
+    return pd.DataFrame(rows).T
+
+
+def single_losses(curves: Table) -> Table:
+    """Points that single models lose from factor 1 to 100 in float64, by network and start.
+
+    With biases as released, `all`, and with `none`.
+    """
+    kinds = ("all", "none")
+    parts = [loss(curves, "single", 100.0, biases=b).loc["float64"] for b in kinds]
+    tables = [p.rename("value").reset_index().assign(biases=b) for p, b in zip(parts, kinds)]
+    return pd.concat(tables, ignore_index=True)
+
+
 def interval_of(table: Table, among: int = 1, column: str = "value", **where) -> dict:
     """`{network: interval}` of rows with these values, over starts."""
     for name, value in where.items():
@@ -171,16 +198,16 @@ def thresholds(curves: Table) -> Table:
 
 
 def by_count(curves: Table) -> Table:
-    """For each group and number of models, in float32: what logits lose more than the soup.
+    """For each group, format and number of models: what logits lose more than the soup.
 
     From factor 1 to 100; and the factor at which half of the added scores leave the format.
     """
-    part, rows = curves[(curves.format == "float32") & (curves.biases == "all")], []
-    groups = part.groupby(["network", "task", "seed", "members"], sort=False)
-    for (network, task, seed, members), own in groups:
+    part, rows = curves[curves.biases == "all"], []
+    names = ["format", "network", "task", "seed", "members"]
+    for group, own in part.groupby(names, sort=False):
         own = own.sort_values("factor").set_index("factor")
         gap = own.soup - own.logits
-        row = {"network": network, "task": task, "seed": seed, "members": members}
+        row = dict(zip(names, group))
         leaves = crossing(own.index, own.sum_lost)
         rows.append(row | {"more": gap[NAMED[1]] - gap[1.0], "leaves": leaves})
     return pd.DataFrame(rows)

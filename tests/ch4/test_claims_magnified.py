@@ -103,9 +103,13 @@ def shared(value=0.0, spread=0.2):
     return pd.DataFrame(rows, columns=["network", "seed", "value"])
 
 
-def one(soup=0.0, logits=0.0, spread=0.5):
+def one(soup=0.0, logits=0.0, spread=0.5, before=20.0):
+    """With none magnified soup and ensemble are `before` points ahead of the first model."""
     rows = [
-        (w, "vgg5", s, 70.0, 70 + soup + spread * (s - 1), 70 + logits)
+        (
+            *(w, "vgg5", s, 70.0, 70 + (before if w == "none" else soup) + spread * (s - 1)),
+            70 + (before if w == "none" else logits),
+        )
         for w in ("none", "first", "last")
         for s in STARTS
     ]
@@ -118,6 +122,7 @@ ROBUST = "rethink-proposal3-merging-more-robust"
 FEATURES = "rethink-feature-ensemble-more-robust"
 TABLE = "rethink-table10-tinyimagenet-x100"
 STAR = "rethink-ens-features-star"
+CAUSE = "rethink-proposal3-smaller-weights"
 ONE = "rethink-one-model-magnified"
 BEHIND = {"more: logits": -30}
 CASES = {
@@ -145,17 +150,17 @@ CASES = {
         FAILS: (contrasts(**{"features": -30}),),
         UNDECIDED: (contrasts(spread=40),),
     },
-    TABLE: {
-        HOLDS: (table_10(**{"Ens Lgt": [1.59, 0.78, 0.6, 0.5, 0.45]}), contrasts()),
-        CORRECTED: (table_10(), contrasts()),
-        FAILS: (table_10(**{"Uni Soups": [6.0] * 5}), contrasts()),
-        UNDECIDED: (table_10(), contrasts(spread=40)),
+    CAUSE: {
+        HOLDS: (everywhere(),),
+        FAILS: (contrasts(**{"more: single": 0.0}, spread=0.1),),
+        UNDECIDED: (contrasts(),),
     },
+    TABLE: {HOLDS: (table_10(),), FAILS: (table_10(**{"Uni Soups": [6.0] * 5}),)},
     STAR: {
         HOLDS: (table_10(), heads(), shared()),
         CORRECTED: (table_10(), heads(deep=20.0), shared()),
         FAILS: (table_10(**{"Ens Fts*": [3.0] * 5}), heads(deep=20.0), shared()),
-        UNDECIDED: (table_10(), heads(deep=5.0, spread=5), shared()),
+        UNDECIDED: (table_10(), heads(deep=5.0, spread=1.8), shared()),
     },
     ONE: {HOLDS: (one(),), FAILS: (one(soup=-8),)},
 }
@@ -181,8 +186,18 @@ NEAR = [
     (ROBUST, "one start", UNDECIDED, (contrasts(starts=(0,)),)),
     (FEATURES, "no lead over soups", UNDECIDED, (contrasts(ahead=0.0),)),
     (FEATURES, "no number", UNDECIDED, (contrasts(spread=NAN),)),
-    (TABLE, "other ensembles", FAILS, (table_10(**{"Ens Lgt": [1.0] * 5}), contrasts())),
-    (STAR, "no vgg19", UNDECIDED, (table_10(), heads(8.0).query("network != 'vgg19'"), shared())),
+    (CAUSE, "the order alone, in float64 too", UNDECIDED, (everywhere(**{"more: divided": 0.0}),)),
+    (CAUSE, "no lead to explain", UNDECIDED, (contrasts(**{"more": 0.0}, spread=0.1),)),
+    (CAUSE, "no number", UNDECIDED, (contrasts(spread=NAN),)),
+    (TABLE, "other ensembles", FAILS, (table_10(**{"Ens Lgt": [1.0] * 5}),)),
+    (TABLE, "none below chance", HOLDS, (table_10(**{"Ens Lgt": [1.59, 0.78, 0.6, 0.5, 0.45]}),)),
+    (
+        STAR,
+        "clear by an interval of one",
+        UNDECIDED,
+        (table_10(), heads(deep=5, spread=1.3), shared()),
+    ),
+    (STAR, "another network", CORRECTED, (table_10(), heads(8.0), shared())),
     (
         STAR,
         "little here, more printed",
@@ -190,13 +205,15 @@ NEAR = [
         (table_10(**{"Ens Fts*": 3.0}), heads(), shared()),
     ),
     (ONE, "the ensemble alone", FAILS, (one(logits=8),)),
+    (ONE, "as near with none magnified", UNDECIDED, (one(before=2.0),)),
     (ONE, "no number", FAILS, (one(spread=NAN),)),
 ]
 SAID = {
     (FASTER, CORRECTED): {"there": "logits", "kept": 0.0, "intervals": 16, "starts": 3},
     (ROBUST, CORRECTED): {"single.0.value": 30.0, "double.0.value": 0.0, "intervals": 12},
-    (TABLE, CORRECTED): {"low": "5 models; 7 models; 10 models", "count": 3, "fewest": 0.13},
-    (STAR, CORRECTED): {"deep.value": 20.0, "least": 0.47, "most": 0.70, "share": 10.1156},
+    (CAUSE, UNDECIDED): {"single.0.value": 30.0, "double.0.value": 0.0, "intervals": 16},
+    (TABLE, HOLDS): {"low": "5 models; 7 models; 10 models", "count": 3, "fewest": 0.13},
+    (STAR, CORRECTED): {"there": "vgg19", "least": 0.47, "most": 0.70, "share": 10.1156},
     (BREAK, CORRECTED): {"images": 2, "double": 0.0, "rows.1.real": 1e7},
 }
 ORDERED = {TABLE}

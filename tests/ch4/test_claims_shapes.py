@@ -3,20 +3,22 @@
 import pandas as pd
 from tables import NAN
 
-from ch4.test_claims_magnified import NETS, STARTS, contrasts, everywhere
+from ch4.test_claims_magnified import FORMATS, NETS, STARTS, contrasts, everywhere
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 
-def counts(more=20.0, spread=1.0, **one):
-    """What ensembles lose more, of two numbers of models, two tasks; `one` by task."""
+def counts(more=20.0, spread=1.0, double=0.0, **one):
+    """What ensembles lose more, of two numbers of models, two tasks; `one` by task in float32."""
     rows = [
-        (n, t, s, m, one.get(t, more) + spread * (s - 1), 95.0 - m)
+        (*(kind, n, t, s, m), value + spread * (s - 1), 95.0 - m)
+        for kind in FORMATS
         for n in NETS
         for t in ("a", "b")
         for s in STARTS
         for m in (2, 10)
+        for value in [one.get(t, more) if kind == "float32" else double]
     ]
-    columns = ["network", "task", "seed", "members", "more", "leaves"]
+    columns = ["format", "network", "task", "seed", "members", "more", "leaves"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -71,7 +73,12 @@ CASES = {
         FAILS: (contrasts(rise=-30, fall=-30),),
         UNDECIDED: (contrasts(spread=40),),
     },
-    ALIKE: {HOLDS: (counts(),), FAILS: (counts(b=-20.0),), UNDECIDED: (counts(b=0.5),)},
+    ALIKE: {
+        HOLDS: (counts(double=20.0),),
+        CORRECTED: (counts(),),
+        FAILS: (counts(b=-20.0),),
+        UNDECIDED: (counts(b=0.5),),
+    },
     SCATTER: {
         HOLDS: (relations(),),
         CORRECTED: (relations(**BACK),),
@@ -96,6 +103,7 @@ NEAR = [
         CORRECTED,
         (relations(**BACK, **{"vgg19, float32, ahead, 90": 0.0}),),
     ),
+    (SCATTER, "no relation at 90", UNDECIDED, (relations(**{"float32, r, 90": 0.0}),)),
     (SCATTER, "no relation at 1", UNDECIDED, (relations(**BACK, **{"float32, r, 1": 0.0}),)),
     (SCATTER, "a relation at 110", UNDECIDED, (relations(**{"float32, r, 110": 0.8}),)),
     (
@@ -109,8 +117,22 @@ NEAR = [
 ]
 SAID = {
     (PEAK, CORRECTED): {"there": "vgg5, vgg19", "flat": 0.0, "intervals": 12},
-    (ALIKE, HOLDS): {"alone": 8, "of": 8, "few": 2, "many": 10, "first": 93.0, "last": 85.0},
-    (SCATTER, CORRECTED): {"there": "vgg5, vgg19", "double.0.ahead": -2.0},
+    (ALIKE, CORRECTED): {
+        "double.0.value": 0.0,
+        "intervals": 8,
+        "alone": 8,
+        "of": 8,
+        "few": 2,
+        "many": 10,
+        "first": 93.0,
+        "last": 85.0,
+    },
+    (SCATTER, CORRECTED): {
+        "there": "vgg5, vgg19",
+        "lead": "2.0, 2.0",
+        "related.0.r.value": 0.5,
+        "double.0.ahead": -2.0,
+    },
     (CLASSES, UNDECIDED): {"rows.0.value": 0.0, "gain.0.value": 1.0},
 }
 ORDERED = set()

@@ -269,8 +269,21 @@ def test_thresholds_and_counts_by_hand():
     assert single.observed == pytest.approx((90 * 100) ** 0.5)
     assert single.ratio == pytest.approx(single.observed / single.predicted)
     counts = curves.by_count(table)
-    assert len(counts) == 8 and set(counts.more) == {30.0}
+    assert len(counts) == 16 and set(counts.more) == {30.0}
+    assert counts.groupby("format").size().to_dict() == {"float32": 8, "float64": 8}
     assert counts.leaves.iloc[0] == pytest.approx((50 * 90) ** 0.5)
+
+
+def test_losses_by_hand():
+    table = made_up((60, 58, 50, 30, 10), (70, 69, 20, 10, 8))
+    table["single"] = 50.0 - 5 * (table.factor == 100) * (table.biases == "all") * (1 + table.seed)
+    found = curves.single_losses(table)
+    assert found[found.biases == "all"].value.tolist() == [5, 10]
+    assert found[found.biases == "none"].value.tolist() == [0, 0]
+    lost = curves.lost_between(table, "float32", (1.0, 50.0, 100.0)).vgg19
+    assert lost["logits, 1 to 50"] == "1.0 [1.0, 1.0]"
+    assert lost["soup, 50 to 100"] == "28.0 [28.0, 28.0]"
+    assert lost["single, 1 to 50"] == "0.0 [0.0, 0.0]"
 
 
 def test_relations_and_shares_by_hand():
