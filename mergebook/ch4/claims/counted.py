@@ -53,11 +53,12 @@ def reference(equations: Table) -> Outcome:
 
 @claim("rethink-table8-parameters")
 def parameters(counts: Table) -> Outcome:
-    """Parameters within 0.1 million for all. Corrected: within 0.2 million."""
+    """Parameters within 0.1 million for all. Corrected: for nine in ten."""
     off = (counts.parameters - counts.printed).abs()
     far = counts[off >= 0.1].sort_values("network")
-    values = {"networks": len(counts), "far": far, "most": off.max()}
-    return Outcome(bool((off < 0.1).all()), bool((off < 0.2).all()), values)
+    far = far.assign(off=off[far.index])
+    values = {"networks": len(counts), "far": far, "some": len(far), "most": off.max()}
+    return Outcome(not len(far), len(far) <= len(counts) / 10, values)
 
 
 @claim("rethink-table8-flops")
@@ -70,14 +71,23 @@ def operations_printed(counts: Table) -> Outcome:
     return Outcome(twice, once, values)
 
 
+def _rounding(printed: float) -> float:
+    """How far off a number of two decimals may be; of one, if its second is a zero."""
+    return 0.05 if abs(printed * 10 - round(printed * 10)) < 1e-6 else 0.005
+
+
 @claim("rethink-table8-bn-increment")
 def norm_increments(counts: Table) -> Outcome:
-    """One number of operations an entry gives all four printed increments, up to rounding."""
+    """One number of operations an entry gives all four printed increments, up to rounding.
+
+    A printed number that ends in a zero may have one decimal.
+    """
     by, rows = counts.set_index("network"), []
     for name in ("VGG11", "VGG13", "VGG16", "VGG19"):
         added = by.FLOPs[f"{name}_BN"] - by.FLOPs[name]
         entries = by.normalised[f"{name}_BN"]
+        free = sum(_rounding(by.FLOPs[n]) for n in (name, f"{name}_BN"))
         row = {"network": name, "added": added, "twice": 2 * entries}
-        rows.append(row | {"low": (added - 0.01) / entries, "high": (added + 0.01) / entries})
+        rows.append(row | {"low": (added - free) / entries, "high": (added + free) / entries})
     low, high = max(r["low"] for r in rows), min(r["high"] for r in rows)
     return Outcome(bool(low <= high + SLACK), values={"networks": rows})
