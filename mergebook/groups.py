@@ -14,13 +14,16 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from mergebook import lab, studies
+from mergehelpers import device as devices
 from mergehelpers import zoo
 from mergehelpers.states import State
 from mergehelpers.suites import Suite
 
 BOARDS = "boards"
-STARTS = ("shared", "mixup", "random", "own stem", "one stem")
-HEADS = ("own", "one")
+STARTS = ("shared", "familiar", "mixup", "random", "own stem", "one stem")
+HEADS = ("own", "small", "one")
+GRID = 2.0**-16  # of weights in double precision
+WIDE = 4096  # what enters the classifier of a VGG19 of full size
 RECIPE = {"epochs": 20, "rate": 0.002, "batch": 64, "adam": True, "decay": 0.05}
 
 
@@ -30,10 +33,13 @@ class Group:
 
     The fields are what a stored row is named by.
 
-    `start`: the same trained weights for all (`shared`; `mixup` if they were trained with Mixup),
-    other `random` weights for each, which are then trained by the recipe of starts; for `vit_stem`
-    a trained transformer behind a random stem of each model's own (`own stem`) or the same for all
-    (`one stem`). `head`: a random classifier of each model's own, or `one` for all.
+    `start`: the same trained weights for all (`shared`; `familiar` if they were trained on all
+    tasks of the suite, the group's own too; `mixup` if with Mixup), other `random` weights for
+    each, which are then trained by the recipe of starts; for `vit_stem` a trained transformer
+    behind a random stem of each model's own (`own stem`) or the same for all (`one stem`). `head`:
+    a random classifier of each model's own, or `one` for all. Random rows are long if few features
+    enter; a `small` classifier of each model's own has the numbers of a VGG19 of full size, where
+    4,096 do.
     """
 
     network: str
@@ -66,14 +72,17 @@ class Group:
 class Workshop:
     """Data and training for groups of one suite of images.
 
-    The last group and all starts stay at hand. In double precision (`dtype`) every processor trains
-    the same networks; in single precision rounding sends each on a way of its own. Raises
-    `ValueError` for a suite of fewer than four tasks, of texts, or without training images.
+    The last group and all starts stay at hand. In double precision (`dtype`), with weights on a
+    grid (`zoo.train`), every processor trains the same networks; in single precision rounding sends
+    each on a way of its own. Devices without double precision (MPS) leave such groups to the CPU.
+    Raises `ValueError` for a suite of fewer than four tasks, of texts, or without training images.
     """
 
     def __init__(self, suite: Suite, device: str = "auto", dtype: torch.dtype = torch.float32):
-        self.suite, self.device, self.tasks = suite, device, list(suite.tasks)
-        self.dtype = dtype
+        self.suite, self.tasks, self.dtype = suite, list(suite.tasks), dtype
+        place = devices.pick(device).type
+        self.grid = GRID if dtype == torch.float64 else 0.0
+        self.device = "cpu" if place == "mps" and self.grid else place
         if len(self.tasks) < 4 or isinstance(suite.task(self.tasks[0]).inputs["test"][0], str):
             raise ValueError(
                 f"suite {suite.name} has {len(self.tasks)} tasks, the first {self.tasks[0]}; "
@@ -128,9 +137,15 @@ class Workshop:
 
     def built(self, network: str, number: int, width: int) -> tuple[zoo.Net, State]:
         """A body and its random first weights (`zoo.build`), of the type of the workshop."""
-        net, state = zoo.build(network, number, width)
-        net.module.to(self.dtype)
-        return net, self._typed(state)
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(self.dtype)  # random numbers in single precision differ in the
+        try:  # last digit from processor to processor
+            net, state = zoo.build(network, number, width)
+        finally:
+            torch.set_default_dtype(before)
+        if self.grid:
+            zoo.on_grid((v for v in state.values() if v.is_floating_point()), self.grid)
+        return net, state
 
     def _typed(self, state):
         return {k: v.to(self.dtype) if v.is_floating_point() else v for k, v in state.items()}
@@ -163,7 +178,17 @@ class Workshop:
         )
         state = self._typed(zoo.with_head(state, net.width, int(before[-1]), number))
         return zoo.body(
-            zoo.train(net, state, x, y, seed=number, mixup=mixup, device=self.device, **RECIPE)
+            zoo.train(
+                net,
+                state,
+                x,
+                y,
+                seed=number,
+                mixup=mixup,
+                device=self.device,
+                grid=self.grid,
+                **RECIPE,
+            )
         )
 
     def first(self, g: Group, i: int) -> State:
@@ -174,13 +199,12 @@ class Workshop:
         if "stem" in g.start:
             own = g.start == "own stem"
             stem = self.built(g.network, number if own else 1000 * g.seed, g.width)[1]
-            inner = self.start("vit", self.sources(g.task), 0.0, g.seed, 16)
+            inner = self.start("vit", self.sources(g.task), 0.0, g.seed, g.width)
             return {k: v for k, v in stem.items() if k.startswith("0.")} | {
                 f"1.{k}": v for k, v in inner.items()
             }
-        return self.start(
-            g.network, self.sources(g.task), 0.2 if g.start == "mixup" else 0.0, g.seed, g.width
-        )
+        known = tuple(self.tasks) if g.start == "familiar" else self.sources(g.task)
+        return self.start(g.network, known, 0.2 if g.start == "mixup" else 0.0, g.seed, g.width)
 
     def net(self, g: Group) -> zoo.Net:
         """The network of a group, which runs its states."""
@@ -194,8 +218,9 @@ class Workshop:
         for i in tqdm(
             range(g.models), desc=f"{g.network}, {g.task}", unit="model", leave=False, disable=None
         ):
-            head = 1000 * g.seed + (i if g.head == "own" else 0)
-            state = zoo.with_head(self.first(g, i), net.width, self.classes(g.task), head)
+            head = 1000 * g.seed + (0 if g.head == "one" else i)
+            like = WIDE if g.head == "small" else None
+            state = zoo.with_head(self.first(g, i), net.width, self.classes(g.task), head, like)
             state = self._typed(state)
             out.append(
                 zoo.train(
@@ -208,6 +233,7 @@ class Workshop:
                     1000 * g.seed + i,
                     decay=g.decay,
                     device=self.device,
+                    grid=self.grid,
                     **recipe,
                 )
             )

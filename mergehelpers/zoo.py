@@ -8,6 +8,7 @@ weight layers, with narrow ones.
 import copy
 import math
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -79,9 +80,12 @@ def has_batchnorm(net: Net) -> bool:
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.module.modules())
 
 
-def with_head(state: State, width: int, classes: int, seed: int) -> State:
-    """The body's state with a new random classifier, uniform within 1/sqrt(width), as in torch."""
-    generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(width)
+def with_head(state: State, width: int, classes: int, seed: int, like: int | None = None) -> State:
+    """The body's state with a new random classifier, uniform within 1/sqrt(width), as in torch.
+
+    Its numbers may be as small as if more features entered: `like` so many.
+    """
+    generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(like or width)
     weight = torch.empty(classes, width).uniform_(-bound, bound, generator=generator)
     return {
         **body(state),
@@ -108,14 +112,19 @@ def train(
     mixup: float = 0.0,
     adam: bool = False,
     device: str = "auto",
+    grid: float = 0.0,
 ) -> State:
     """Train a whole model; the new state, on the CPU.
 
     `labels` (n,) are class numbers, or (n, classes) zeros and ones of which several may be one. SGD
     with momentum 0.9, or AdamW with `adam`; gradients clipped at norm 1; the step size falls from
     `rate` to zero on a cosine. With `mixup` > 0 each batch is mixed with itself, by a Beta(mixup,
-    mixup) share (Zhang 2018). Raises `ValueError` for fewer than one epoch, and when the loss is no
-    longer finite.
+    mixup) share (Zhang 2018).
+
+    With a `grid` every weight is rounded to a multiple of it after each step. Training is chaotic:
+    where two processors round the last digit differently, the difference grows with every step,
+    until they have other networks. In double precision a grid of 1e-5 takes it away before it
+    grows. Raises `ValueError` for fewer than one epoch, and when the loss is no longer finite.
     """
     if epochs < 1:
         raise ValueError(f"epochs is {epochs}; allowed: a whole number, 1 or more")
@@ -154,9 +163,18 @@ def train(
                 loss.backward()
                 nn.utils.clip_grad_norm_(moving, 1.0)
                 optimiser.step()
+                if grid:
+                    on_grid(moving, grid)
                 schedule.step()
                 bar.update()
     return {key: value.detach().cpu() for key, value in {**module.state_dict(), **head}.items()}
+
+
+@torch.no_grad()
+def on_grid(weights: Iterable[Tensor], grid: float) -> None:
+    """Round weights, in place, to multiples of `grid`."""
+    for weight in weights:
+        weight.div_(grid).round_().mul_(grid)
 
 
 def _vgg(depth, width, norm=False):

@@ -72,6 +72,31 @@ def test_classifiers_begin_apart_or_together(quick, monkeypatch, head, equal):
     assert torch.equal(seen[0]["0.weight"], seen[1]["0.weight"])
 
 
+def test_small_classifiers_have_the_numbers_of_a_vgg19(quick, monkeypatch):
+    seen = []
+    monkeypatch.setattr(zoo, "train", lambda net, state, *a, **k: seen.append(state) or state)
+    quick.models(tiny(head="small", seed=7))
+    quick.models(tiny(head="own", seed=7))
+    small, own = seen[:2], seen[2:]
+    assert not torch.equal(small[0]["head.weight"], small[1]["head.weight"])
+    for a, b in zip(small, own):  # 64 features enter, as if they were 4,096: an eighth
+        assert torch.allclose(a["head.weight"] * 8, b["head.weight"])
+    assert max(float(m["head.weight"].abs().max()) for m in small) <= 1 / 64
+
+
+def test_a_familiar_start_has_seen_all_tasks(shop, monkeypatch):
+    monkeypatch.setattr(shop, "start", lambda network, tasks, *rest: {"tasks": tasks})
+    assert shop.first(tiny(start="familiar"), 0)["tasks"] == tuple(shop.tasks)
+    assert "fashion" not in shop.first(tiny(), 0)["tasks"]
+
+
+def test_double_precision_stays_on_the_cpu_where_the_device_has_none(shop, monkeypatch):
+    place = torch.device("mps")
+    monkeypatch.setattr(groups.devices, "pick", lambda _: place)
+    assert Workshop(shop.suite, "auto", torch.float64).device == "cpu"
+    assert Workshop(shop.suite, "auto", torch.float32).device == "mps"
+
+
 def test_random_starts_and_own_stems_differ_and_one_stem_does_not(quick):
     def firsts(**changes):
         g = tiny(**changes)
@@ -79,11 +104,11 @@ def test_random_starts_and_own_stems_differ_and_one_stem_does_not(quick):
 
     a, b = firsts(start="random")
     assert not torch.equal(a["0.weight"], b["0.weight"])
-    a, b = firsts(network="vit_stem", start="own stem", width=16)
+    a, b = firsts(network="vit_stem", start="own stem")
     assert not torch.equal(a["0.weight"], b["0.weight"]) and torch.equal(
         a["1.cls_token"], b["1.cls_token"]
     )
-    a, b = firsts(network="vit_stem", start="one stem", width=16)
+    a, b = firsts(network="vit_stem", start="one stem")
     assert torch.equal(a["0.weight"], b["0.weight"])
 
 
@@ -113,8 +138,8 @@ def test_a_start_learns_all_classes_of_its_tasks(shop, monkeypatch):
     ("changes", "message"),
     [
         ({"network": "alexnet"}, "network is 'alexnet'; allowed: vgg5"),
-        ({"start": "imagenet"}, "start is 'imagenet'; allowed: shared, mixup"),
-        ({"head": "two"}, "head is 'two'; allowed: own, one"),
+        ({"start": "imagenet"}, "start is 'imagenet'; allowed: shared, familiar, mixup"),
+        ({"head": "two"}, "head is 'two'; allowed: own, small, one"),
         ({"start": "own stem"}, "vit_stem, and no other, takes own stem or one stem"),
         ({"network": "vit_stem"}, "vit_stem, and no other, takes own stem or one stem"),
     ],
