@@ -174,7 +174,7 @@ def train(
 def on_grid(weights: Iterable[Tensor], grid: float) -> None:
     """Round weights, in place, to multiples of `grid`."""
     for weight in weights:
-        weight.div_(grid).round_().mul_(grid)
+        weight.div_(grid).round_().mul_(grid).add_(0.0)  # no negative zeros
 
 
 def _vgg(depth, width, norm=False):

@@ -1,5 +1,9 @@
 """Groups of fine-tuned models: what they share, what they do not, and what is refused."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -155,3 +159,35 @@ def test_texts_are_refused():
         match="suite text5 has 5 tasks, the first .*; soups need four tasks or more, of images",
     ):
         Workshop(suites.load_suite("text5"))
+
+
+OTHER_INSTRUCTIONS = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    "MKL_CBWR": "COMPATIBLE",
+}
+TRAINED = """
+import torch
+from mergebook import studies
+from mergebook.groups import Workshop
+from mergehelpers import suites, zoo
+torch.set_num_threads(1)
+shop = Workshop(suites.load_suite("mini8"), "cpu", torch.float64)
+x, y = shop.data("fashion", "pool")
+for name in ("vgg5", "vit"):
+    net, state = shop.built(name, 0, 4)
+    state = {k: v.double() for k, v in zoo.with_head(state, net.width, 10, 0).items()}
+    for settings in ({"rate": 0.002, "adam": True}, {"rate": 0.05}):
+        state = zoo.train(net, state, x[:128], y[:128], 5, device="cpu", grid=shop.grid, **settings)
+    print(studies.fingerprint({name: state}))
+"""
+
+
+def test_older_instructions_train_the_same_networks():
+    """Threads and instructions round differently; on the grid that does not grow."""
+    run = [sys.executable, "-c", TRAINED]
+    own, other = (
+        subprocess.run(run, env=os.environ | more, capture_output=True, text=True, check=True)
+        for more in ({}, OTHER_INSTRUCTIONS)
+    )
+    assert len(own.stdout.split()) == 2 and own.stdout == other.stdout
