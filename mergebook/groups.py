@@ -20,7 +20,7 @@ from mergehelpers.states import State
 from mergehelpers.suites import Suite
 
 BOARDS = "boards"
-STARTS = ("shared", "familiar", "mixup", "random", "own stem", "one stem")
+STARTS = ("shared", "mixup", "random", "own stem", "one stem")
 HEADS = ("own", "small", "one")
 GRID = 2.0**-16  # of weights in double precision
 WIDE = 4096  # what enters the classifier of a VGG19 of full size
@@ -33,13 +33,12 @@ class Group:
 
     The fields are what a stored row is named by.
 
-    `start`: the same trained weights for all (`shared`; `familiar` if they were trained on all
-    tasks of the suite, the group's own too; `mixup` if with Mixup), other `random` weights for
-    each, which are then trained by the recipe of starts; for `vit_stem` a trained transformer
-    behind a random stem of each model's own (`own stem`) or the same for all (`one stem`). `head`:
-    a random classifier of each model's own, or `one` for all. Random rows are long if few features
-    enter; a `small` classifier of each model's own has the numbers of a VGG19 of full size, where
-    4,096 do.
+    `start`: the same trained weights for all (`shared`; `mixup` if they were trained with Mixup),
+    other `random` weights for each, which are then trained by the recipe of starts; for `vit_stem`
+    a trained transformer behind a random stem of each model's own (`own stem`) or the same for all
+    (`one stem`). `head`: a random classifier of each model's own, or `one` for all. Random rows are
+    long if few features enter; a `small` classifier of each model's own has the numbers of a VGG19
+    of full size, where 4,096 do.
     """
 
     network: str
@@ -73,16 +72,17 @@ class Workshop:
     """Data and training for groups of one suite of images.
 
     The last group and all starts stay at hand. In double precision (`dtype`), with weights on a
-    grid (`zoo.train`), every processor trains the same networks; in single precision rounding sends
-    each on a way of its own. Devices without double precision (MPS) leave such groups to the CPU.
-    Raises `ValueError` for a suite of fewer than four tasks, of texts, or without training images.
+    grid (`zoo.train`), other instructions train the same networks; in single precision rounding
+    sends each on a way of its own. Devices without double precision (MPS) leave such groups to the
+    CPU. Raises `ValueError` for a suite of fewer than four tasks, of texts, or without training
+    images.
     """
 
     def __init__(self, suite: Suite, device: str = "auto", dtype: torch.dtype = torch.float32):
         self.suite, self.tasks, self.dtype = suite, list(suite.tasks), dtype
-        place = devices.pick(device).type
         self.grid = GRID if dtype == torch.float64 else 0.0
-        self.device = "cpu" if place == "mps" and self.grid else place
+        lacks_double = self.grid and devices.pick(device).type == "mps"
+        self.device = "cpu" if lacks_double else device
         if len(self.tasks) < 4 or isinstance(suite.task(self.tasks[0]).inputs["test"][0], str):
             raise ValueError(
                 f"suite {suite.name} has {len(self.tasks)} tasks, the first {self.tasks[0]}; "
@@ -137,9 +137,10 @@ class Workshop:
 
     def built(self, network: str, number: int, width: int) -> tuple[zoo.Net, State]:
         """A body and its random first weights (`zoo.build`), of the type of the workshop."""
+        # Random numbers in single precision differ in the last digit from processor to processor.
         before = torch.get_default_dtype()
-        torch.set_default_dtype(self.dtype)  # random numbers in single precision differ in the
-        try:  # last digit from processor to processor
+        torch.set_default_dtype(self.dtype)
+        try:
             net, state = zoo.build(network, number, width)
         finally:
             torch.set_default_dtype(before)
@@ -203,8 +204,8 @@ class Workshop:
             return {k: v for k, v in stem.items() if k.startswith("0.")} | {
                 f"1.{k}": v for k, v in inner.items()
             }
-        known = tuple(self.tasks) if g.start == "familiar" else self.sources(g.task)
-        return self.start(g.network, known, 0.2 if g.start == "mixup" else 0.0, g.seed, g.width)
+        mixup = 0.2 if g.start == "mixup" else 0.0
+        return self.start(g.network, self.sources(g.task), mixup, g.seed, g.width)
 
     def net(self, g: Group) -> zoo.Net:
         """The network of a group, which runs its states."""
