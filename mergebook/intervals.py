@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from mergehelpers import evaluate
+
 
 def unsigned_zero(value: float, spec: str) -> str:
     """A number as text; what rounds to zero has no sign, since rounding errors decide it."""
@@ -85,9 +87,10 @@ def of_runs(a: Sequence[np.ndarray], b: Sequence[np.ndarray], among: int = 1) ->
     alike, repetition i of `a` goes with i of `b`, and one repetition stands for all. Repetitions
     and inputs are drawn both, so the variance is that of the mean over repetitions, s²/n, plus that
     of each task's mean over inputs, which counts their interaction twice and so is a little wide.
-    The interval is Student's t with Satterthwaite's degrees of freedom; `among` many of them have
-    95 % together (Bonferroni). With one repetition of both it holds the luck of inputs alone.
-    Raises `ValueError` if tasks, inputs or repetitions differ.
+    The interval is Student's t with Satterthwaite's degrees of freedom, and never narrower than
+    answers allow that no input here shows (`evaluate.missed`); `among` many of them have 95 %
+    together (Bonferroni). With one repetition of both it holds the luck of inputs alone. Raises
+    `ValueError` if tasks, inputs or repetitions differ.
     """
     gains, runs = [], {len(x) for x in (*a, *b)} - {1}
     if len(a) != len(b) or not a or len(runs) > 1:
@@ -102,10 +105,10 @@ def of_runs(a: Sequence[np.ndarray], b: Sequence[np.ndarray], among: int = 1) ->
     if len(per_run) > 1:
         parts.append((per_run.var(ddof=1) / len(per_run), len(per_run) - 1))
     variance, mean = sum(v for v, _ in parts), float(per_run.mean())
-    if variance == 0:
-        return Interval(mean, mean, mean)
-    freedom = variance**2 / sum(v**2 / df for v, df in parts)
-    half = stats.t.ppf(1 - 0.025 / among, freedom) * np.sqrt(variance)
+    half = evaluate.missed([gain.shape[1] for gain in gains], 0.025 / among)
+    if variance > 0:
+        freedom = variance**2 / sum(v**2 / df for v, df in parts)
+        half = max(half, stats.t.ppf(1 - 0.025 / among, freedom) * np.sqrt(variance))
     return Interval(mean, float(mean - half), float(mean + half))
 
 

@@ -1,6 +1,6 @@
 """Accuracy of models on a suite's tasks, as a tidy table with its uncertainty."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -66,11 +66,13 @@ def compare(
 ) -> tuple[float, float, float]:
     """Mean accuracy of `a` minus that of `b` over tasks, in points, with its 95 % interval.
 
-    The interval is a bootstrap's. `a` and `b` are the right answers of two models to the same
-    inputs, `{task: (inputs,) bool}`. Inputs are resampled within each task, for both models alike.
-    Raises `ValueError` if tasks or numbers of inputs differ.
+    The interval is a bootstrap's, and never narrower than answers allow that no input here shows
+    (`missed`). `a` and `b` are the right answers of two models to the same inputs, `{task:
+    (inputs,) bool}`. Inputs are resampled within each task, for both models alike. Raises
+    `ValueError` if tasks or numbers of inputs differ.
     """
-    if {t: len(x) for t, x in a.items()} != {t: len(x) for t, x in b.items()}:
+    sizes = {t: len(x) for t, x in a.items()}
+    if sizes != {t: len(x) for t, x in b.items()}:
         raise ValueError("the two models did not answer the same inputs of the same tasks")
     rng, means = np.random.default_rng(seed), []
     for task in a:
@@ -79,8 +81,7 @@ def compare(
         values, counts = np.unique(gain, return_counts=True)
         drawn = rng.multinomial(len(gain), counts / len(gain), size=resamples) @ values / len(gain)
         means.append(np.append(gain.mean(), drawn))
-    means = np.mean(means, axis=0)
-    return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
+    return _with_interval(np.mean(means, axis=0), sizes.values())
 
 
 def compare_runs(
@@ -110,8 +111,29 @@ def compare_runs(
         n = gain.shape[1]
         inputs = rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n
         means.append(np.append(gain.mean(), ((runs @ gain) * inputs).sum(1)))
-    means = np.mean(means, axis=0)
-    return float(means[0]), *map(float, np.quantile(means[1:], [0.025, 0.975]))
+    return _with_interval(np.mean(means, axis=0), [len(x) for x in a[0].values()])
+
+
+def missed(sizes: Iterable[int], tail: float = 0.025) -> float:
+    """The largest share of inputs, in percent, of which tests of these sizes may hold none.
+
+    A share p of all inputs is missing among n with probability (1 - p)^n; at a probability of
+    `tail` this gives p = 1 - tail^(1/n), Clopper and Pearson's bound for none of n. Tasks count
+    alike, so n is their number times the smallest.
+    """
+    sizes = list(sizes)
+    return 100 * (1 - tail ** (1 / (len(sizes) * min(sizes))))
+
+
+def _with_interval(means, sizes):
+    """The first mean, and what 95 % of the others leave, or more where inputs are few.
+
+    A resample holds only what the sample has: where no answer differs, a bootstrap's interval has
+    no width at all.
+    """
+    value, (low, high) = float(means[0]), np.quantile(means[1:], [0.025, 0.975])
+    least = missed(sizes)
+    return value, float(min(low, value - least)), float(max(high, value + least))
 
 
 def shown(difference: tuple[float, float, float]) -> str:

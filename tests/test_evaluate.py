@@ -10,6 +10,7 @@ import pytest
 import tiny
 import torch
 from open_clip.transformer import VisionTransformer
+from scipy.stats import binomtest
 
 from mergehelpers import checkpoints, evaluate, states, suites
 
@@ -340,9 +341,21 @@ def test_the_difference_is_the_mean_over_tasks_of_their_differences():
     assert evaluate.compare(b, a)[0] == pytest.approx(-100 / 3)
 
 
-def test_equal_models_do_not_differ():
+def test_equal_models_differ_by_no_more_than_their_inputs_can_miss():
+    """Clopper and Pearson's bound for none of 100: two tasks, the smaller with 50 inputs."""
     a = coins(0, x=(50, 0.6), y=(80, 0.9))
-    assert evaluate.compare(a, a) == (0, 0, 0)
+    bound = 100 * binomtest(0, 100).proportion_ci(0.95, "exact").high
+    assert evaluate.compare(a, a) == pytest.approx((0, -bound, bound))
+
+
+def test_one_answer_that_differs_leaves_an_interval_no_narrower_than_none():
+    """The luck of inputs that a bootstrap cannot see, since its resamples hold no others."""
+    a = {"x": torch.ones(400, dtype=torch.bool)}
+    b = {"x": a["x"] & (torch.arange(400) > 0)}
+    value, low, high = evaluate.compare(a, b)
+    least = evaluate.compare(a, a)[2]
+    assert value == pytest.approx(0.25)
+    assert low == pytest.approx(0.25 - least) and high >= 0.25 + least
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -357,9 +370,11 @@ def test_the_interval_is_that_of_the_normal_approximation(seed):
     assert (low, high) == pytest.approx((mean - reach, mean + reach), abs=0.1 * reach)
 
 
-def test_the_interval_is_that_of_all_resamples(gains=(1, 1, 0, 0, -1)):
-    """Of five inputs there are 5^5, and their quantiles lie far from a step."""
-    expected = np.quantile([20 * sum(drawn) for drawn in product(gains, repeat=5)], [0.025, 0.975])
+def test_the_interval_is_that_of_all_resamples(gains=(1, 1, 1, -1, -1, -1)):
+    """Of six inputs there are 6^6, and their quantiles lie far from a step."""
+    expected = np.quantile(
+        [100 / 6 * sum(drawn) for drawn in product(gains, repeat=6)], [0.025, 0.975]
+    )
     a, b = ({"x": torch.tensor([sign * gain > 0 for gain in gains])} for sign in (1, -1))
     assert evaluate.compare(a, b, resamples=20_000)[1:] == pytest.approx(tuple(expected))
 
@@ -432,9 +447,11 @@ def test_the_seed_decides_the_interval_and_not_the_point():
 # Several runs
 
 
-def test_runs_with_themselves_do_not_differ():
-    runs = [{"t": torch.tensor([True, False, True])}] * 3
-    assert evaluate.compare_runs(runs, runs) == (0, 0, 0)
+def test_runs_with_themselves_differ_by_no_more_than_their_inputs_can_miss():
+    """The inputs are the same in all runs, so that more runs show no more of them."""
+    runs = [{"t": torch.arange(30) % 3 > 0}] * 3
+    bound = evaluate.missed([30])
+    assert evaluate.compare_runs(runs, runs) == pytest.approx((0, -bound, bound))
 
 
 def test_the_interval_over_runs_is_that_of_inputs_and_of_seeds():

@@ -410,12 +410,12 @@ def test_columns_of_different_lengths_have_no_rank_correlation():
 
 
 def test_runs_by_hand():
-    a = [np.array([[1, 1, 0, 1], [1, 1, 1, 1]])]
-    b = [np.array([[1, 0, 0, 1], [1, 1, 0, 0]])]
+    a = [np.array([[1, 1, 0, 1] * 2, [1, 1, 1, 1] * 2])]
+    b = [np.array([[1, 0, 0, 1] * 2, [1, 1, 0, 0] * 2])]
     found = of_runs(a, b)
-    # Gains: run means 25 and 50, input means 0, 50, 50, 50.
-    over_runs, over_inputs = np.var([25, 50], ddof=1) / 2, np.var([0, 50, 50, 50], ddof=1) / 4
-    freedom = (over_runs + over_inputs) ** 2 / (over_runs**2 / 1 + over_inputs**2 / 3)
+    # Gains: run means 25 and 50, input means 0, 50, 50, 50 and these again.
+    over_runs, over_inputs = np.var([25, 50], ddof=1) / 2, np.var([0, 50, 50, 50] * 2, ddof=1) / 8
+    freedom = (over_runs + over_inputs) ** 2 / (over_runs**2 / 1 + over_inputs**2 / 7)
     half = stats.t.ppf(0.975, freedom) * math.sqrt(over_runs + over_inputs)
     assert same(found, (37.5, 37.5 - half, 37.5 + half))
     assert same(of_runs(b, a), (-37.5, -37.5 - half, -37.5 + half))
@@ -435,7 +435,10 @@ def test_one_run_is_the_paired_t_test_over_inputs():
 
 def test_tasks_count_alike_whatever_their_number_of_inputs():
     big, small = np.ones((3, 400), bool), np.ones((3, 10), bool)
-    assert of_runs([big, small], [big, ~small]) == (50, 50, 50)
+    # No gain varies, so that the interval is what twice ten inputs can miss.
+    least, strict = (100 * (1 - tail ** (1 / 20)) for tail in (0.025, 0.005))
+    assert same(of_runs([big, small], [big, ~small]), (50, 50 - least, 50 + least))
+    assert same(of_runs([big, small], [big, ~small], 5), (50, 50 - strict, 50 + strict))
 
 
 def test_runs_hold_the_truth_about_as_often_as_they_say():
