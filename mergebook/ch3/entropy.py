@@ -14,13 +14,10 @@ from mergebook.ch3.trials import ADAMERGING_PP, FREE, experiment
 from mergebook.page import OpenSuite
 
 Table = pd.DataFrame
-EXPERIMENT = experiment("lessons by entropy")
+EXPERIMENT = experiment("lessons by entropy", version=2)
 METHODS = READINGS | {"free": FREE, "AdaMerging++": ADAMERGING_PP}
 EDGES = (0.33, 0.66)  # the paper's, of entropy over its largest value
 BINS = ("edges", "thirds")  # how inputs are dealt into low, middle and high
-# One network a layer is not taught so: it would take ten minutes of a core, and decide nothing,
-# since entropy orders errors or not whatever learns from them.
-LEARNERS = ("one network",)
 TAUGHT = ("low", "high")  # thirds of the validation inputs that coefficients are learnt from
 LESSON = 80  # inputs a task to learn from, or all of a smaller third
 OVERALL = {  # of the printed Table 15, at 5 % of the data and at 1 %
@@ -123,7 +120,7 @@ def lessons_by_entropy(runs: Trials, settings: Mapping, count: int) -> tuple[Tab
     rates = runs.repeated(trials, count).groupby("what").rate.first()
     sizes = [len(lesson(runs.r, n, "val, high")[1]) for n in runs.r.tasks]
     each, pairs = {}, {}
-    for n in LEARNERS:
+    for n in READINGS:
         for part in TAUGHT:
             own = replace(trials[n], rate=float(rates[n]), count=min(LESSON, *sizes))
             noise = {"source": "val", "loss": "labels", "wrong": teachers_error(runs.r, part)}

@@ -90,15 +90,19 @@ def norm_errors(r: OpenSuite) -> Table:
 
 
 def with_ranks(trials: Trials, repetitions: int, **settings) -> Table:
-    """One network for all layers with 0 to 5 singular values, and random numbers for three.
+    """Learners of both readings with 0 to 5 singular values, and random numbers for three.
 
-    All have the step size that is best for three; `rank` is the number of singular values.
+    All of a reading have the step size that is best for three; `rank` is the number of singular
+    values.
     """
-    best = trials.searched({ONE: replace(READINGS[ONE], **settings)})[ONE]
-    bare = replace(best, reads=NO_SINGULAR)
-    named = {"0": bare} | {str(k): replace(best, rank=k) for k in RANKS}
-    named["random"] = replace(bare, reads=f"{NO_SINGULAR}, and noise {PEAK}")
-    return trials.trained(named, repetitions).assign(reading=ONE)
+    parts = []
+    for reading, t in READINGS.items():
+        best = trials.searched({reading: replace(t, **settings)})[reading]
+        bare = replace(best, reads=NO_SINGULAR)
+        named = {"0": bare} | {str(k): replace(best, rank=k) for k in RANKS}
+        named["random"] = replace(bare, reads=f"{NO_SINGULAR}, and noise {PEAK}")
+        parts.append(trials.trained(named, repetitions).assign(reading=reading))
+    return pd.concat(parts, ignore_index=True)
 
 
 def over_ranks(table: Table) -> Table:

@@ -131,7 +131,9 @@ def learner_of(r: OpenSuite, t: Trial) -> tuple[nn.Module, Tensor]:
 
 def lessons_of(r: OpenSuite, t: Trial) -> tuple[dict, dict[str, Tensor], dict[str, Tensor]]:
     """Inputs, teachers' answers and labels of a trial, `{task: ...}`."""
-    g, inputs, teacher, labels = torch.Generator().manual_seed(2000 + t.seed), {}, {}, {}
+    # Two generators, so that trials with wrong answers learn from the inputs of those without.
+    g, errors = (torch.Generator().manual_seed(n + t.seed) for n in (2000, 4000))
+    inputs, teacher, labels = {}, {}, {}
     for n in tasks_of(r, t):
         every, truth = lesson(r, n, t.source)
         chosen = torch.randperm(len(truth), generator=g)[: t.count]
@@ -139,8 +141,8 @@ def lessons_of(r: OpenSuite, t: Trial) -> tuple[dict, dict[str, Tensor], dict[st
         teacher[n] = taught(r, n, t.source, t.teacher)[chosen]
         if t.wrong:
             classes = len(r.suite.task(n).classes)
-            labels[n] = misled(labels[n], classes, t.wrong, g)
-            said = misled(teacher[n].argmax(1), classes, t.wrong, g)
+            labels[n] = misled(labels[n], classes, t.wrong, errors)
+            said = misled(teacher[n].argmax(1), classes, t.wrong, errors)
             teacher[n] = one_hot(said, classes).float()
     return inputs, teacher, labels
 

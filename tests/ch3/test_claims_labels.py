@@ -3,7 +3,8 @@
 import pandas as pd
 from tables import NAN
 
-from mergebook.ch3.labels import ANOTHER, HARD, LABELS, LEARNERS, READINGS, REAL, SPOILS, TRIED
+from mergebook.ch3.labels import HARD, LABELS, READINGS, TRIED
+from mergebook.ch3.spoilt import ANOTHER, LEARNERS, REAL, SPOILS
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 SHARED, OWN = READINGS

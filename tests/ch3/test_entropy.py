@@ -99,16 +99,15 @@ def test_accuracy_in_thirds_averages_to_all_inputs(pictures, runs):
 
 def test_a_third_and_as_many_wrong_labels_are_learnt_from(pictures, runs):
     rows, apart = entropy.lessons_by_entropy(runs, SHORT, 2)
-    assert len(apart) == len(entropy.TAUGHT)
+    assert len(apart) == len(entropy.READINGS) * len(entropy.TAUGHT)
     of = rows.groupby("what")[["source", "loss", "wrong", "count", "rate"]].first()
-    third, noise = (
-        of.loc["one network: high third"],
-        of.loc["one network: as many wrong as in the high third"],
-    )
-    assert (third.source, third.loss, third.wrong) == ("val, high", "hard", 0)
-    assert (noise.source, noise.loss) == ("val", "labels")
-    assert noise.wrong == entropy.teachers_error(pictures, "high")
-    assert third["count"] == noise["count"] == 1 and third.rate == 0.03
+    for n in entropy.READINGS:
+        third = of.loc[f"{n}: high third"]
+        noise = of.loc[f"{n}: as many wrong as in the high third"]
+        assert (third.source, third.loss, third.wrong) == ("val, high", "hard", 0)
+        assert (noise.source, noise.loss) == ("val", "labels")
+        assert noise.wrong == entropy.teachers_error(pictures, "high")
+        assert third["count"] == noise["count"] == 1 and third.rate == 0.03
 
 
 def test_the_error_of_a_third_is_a_mean_over_tasks(pictures):

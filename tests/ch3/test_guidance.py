@@ -303,6 +303,7 @@ def test_all_ranks_have_the_step_size_of_rank_three(trials, monkeypatch):
     monkeypatch.setattr(features, "READINGS", {ONE: SHARED})
     t = trials(features.EXPERIMENT)
     table = features.with_ranks(t, 2, **QUICK)
+    assert set(table.reading) == {ONE}
     best = t.searched({"": replace(SHARED, **QUICK)})[""].rate
     assert set(table.rate) == {best}
     reads = table.groupby("what").reads.first().to_dict()

@@ -83,56 +83,6 @@ def test_a_change_is_tried_at_the_step_size_of_the_trial_itself(runs):
     assert rows.losses[0] != rows.losses[2]
 
 
-def test_every_learner_has_labels_and_its_teachers(pictures):
-    page = types.SimpleNamespace(device="cpu", table=Store("nowhere", "full").table)
-    runs = Trials(page, pictures, labels.SPOILT, (0.003,), searches=1)
-    runs.searched = lambda named, by="agree": {n: replace(t, rate=3e-4) for n, t in named.items()}
-    rows = labels.spoilt_lessons(runs, SHORT, 2)
-    for learner, shares in labels.SHARES.items():
-        assert {labels.LABELS, labels.REAL} <= set(shares)
-        for share in shares:
-            part = rows[rows.what == f"{learner}: {share}"]
-            assert list(part.seed) == [0, 1]
-            assert set(part.loss) == {"labels" if share == labels.LABELS else "hard"}
-            assert set(part.wrong) == {0 if share == labels.LABELS else float(share)}
-
-
-def coefficients():
-    """Coefficients of two seeds, one expert and two layers."""
-    rows = []
-    for learner in labels.LEARNERS:
-        for spoilt, shift in zip(labels.SPOILS, (0.0, 0.1, 0.3, 0.4, 0.5)):
-            for seed in (0, 1) if spoilt in labels.SHARES[learner] else ():
-                own = [[seed + shift, seed - shift]]
-                rows.append((f"{learner}: {spoilt}", seed, own))
-    return pd.DataFrame(rows, columns=["what", "seed", "coefficients"])
-
-
-def test_distances_to_labels_and_between_seeds_by_hand():
-    found = labels.distances_to_labels(coefficients())
-    wide = found[found.reading == labels.BY_TASK].pivot(
-        index="spoilt", columns="seed", values="distance"
-    )
-    for spoilt, shift in (("0", 0.1), ("0.1", 0.3), ("0.4", 0.5), (labels.ANOTHER, 1.0)):
-        assert wide.loc[spoilt].tolist() == pytest.approx([shift, shift])
-    near = labels.nearer_than_seeds(found)
-    assert list(near.reading) == list(labels.LEARNERS)
-    assert near.value.tolist() == pytest.approx([0.9] * 3)
-
-
-def test_nearness_has_the_interval_of_its_seeds():
-    rows = [
-        ("x", name, seed, value)
-        for seed, pair in enumerate(((1.0, 3.0), (1.0, 2.0)))
-        for name, value in zip(("0", labels.ANOTHER), pair)
-    ]
-    found = pd.DataFrame(rows, columns=["reading", "spoilt", "seed", "distance"])
-    row = labels.nearer_than_seeds(found).iloc[0]
-    half = 12.7062 * 0.5  # Student's t with one degree of freedom times the standard error
-    assert (row.value, row.low) == pytest.approx((1.5, 1.5 - half), rel=1e-4)
-    assert row.all_low < row.low
-
-
 def test_labels_do_not_enter_but_where_the_loss_asks_for_them(pictures):
     found = labels.label_use(pictures, SHORT, limit=5)
     by = found.groupby("loss")[["coefficients", "agreement"]].max()

@@ -79,9 +79,12 @@ def test_the_plan_has_each_training_once():
     found = pd.DataFrame(
         [asdict(key) | {f"{k}_": v for k, v in names.items()} for key, names in plan.items()]
     )
-    by = found.groupby(["epoch_", "network_", "schedule_"]).size()
-    assert by[A_BATCH, "one network", LATE] == by[A_PASS, "one network", PRINTED] == 3
-    assert by[A_BATCH, "one network a layer", PRINTED] == 2 and len(by) == 5
+    by = found.groupby(["epoch_", "network_", "schedule_", "heads"]).size()
+    assert (by == 4).all() and len(found) == len(found.drop_duplicates()) == 4 * 8
+    for network in schedule.LEARNERS:
+        kinds = by[A_BATCH, network].index.tolist()
+        assert sorted(kinds) == sorted([(PRINTED, "frozen"), (LATE, "frozen"), (LATE, "too")])
+    assert by[A_PASS].index.tolist() == [("one network", d, "frozen") for d in (PRINTED, LATE)]
     one, whole = (found[found.epoch_ == e].iloc[0] for e in (A_BATCH, A_PASS))
     assert (one.steps, one.every) == (50, 2) and (whole.steps, whole.every) == (150, 6)
     assert found.seed.min() == 7 and (found.rate == 0.001).all()

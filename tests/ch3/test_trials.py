@@ -111,6 +111,9 @@ def test_misled_lessons_mislead_the_teacher_and_the_labels(four):
         assert not (teacher[n].argmax(1) == own[at]).any()
         assert not (labels[n] == truth[at]).any()
         assert (teacher[n].sum(1) == 1).all()
+    right, _, _ = trials.lessons_of(four, replace(SHORT, count=11))
+    for n in four.tasks:
+        assert np.array_equal(inputs[n], right[n])  # errors draw nothing from what draws inputs
 
 
 # --------------------------------------------------------------------------------------- reading

@@ -3,17 +3,8 @@
 import pandas as pd
 
 from mergebook.ch3.comparing import of_lead
-from mergebook.ch3.labels import (
-    BY_TASK,
-    GIVEN,
-    HARD,
-    LABELS,
-    READINGS,
-    REAL,
-    SOFT,
-    SPOILS,
-    printed_means,
-)
+from mergebook.ch3.labels import GIVEN, HARD, LABELS, READINGS, SOFT, printed_means
+from mergebook.ch3.spoilt import BY_TASK, REAL, SPOILS
 from mergebook.claims import Outcome, claim
 from mergebook.weighing import weighed
 

@@ -6,12 +6,11 @@ are those of `schedule.by_reading`, with the intervals of a schedule's changes o
 
 import pandas as pd
 
-from mergebook.ch3.schedule import A_BATCH, LEARNERS
+from mergebook.ch3.schedule import A_BATCH, ONE
 from mergebook.claims import Outcome, claim
 from mergebook.weighing import weighed
 
 Table = pd.DataFrame
-ONE = next(iter(LEARNERS))
 
 
 def readings_of(table: Table) -> list[dict]:
