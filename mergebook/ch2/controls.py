@@ -101,7 +101,7 @@ def family_rows(key: FamilyDeal) -> list[dict]:
 
 FAMILIES = Experiment(
     "controls in small networks",
-    1,
+    2,
     FamilyDeal,
     family_rows,
     {"order": Tolerance(), "draw": Tolerance(), "accuracy": COUNTED, "imprint": EXACT},

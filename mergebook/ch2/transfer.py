@@ -55,7 +55,7 @@ def grid(key: Family) -> list[dict]:
 
 GRID = Experiment(
     "settings on narrow and deep networks",
-    1,
+    2,
     Family,
     grid,
     {"k": EXACT, "e": EXACT, "val": COUNTED, "test": COUNTED},

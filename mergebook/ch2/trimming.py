@@ -93,7 +93,7 @@ def family_trims(key: Grid) -> list[dict]:
 SAID = dict.fromkeys(("scaled", "treatment", "keep", "scale"), Tolerance())
 FAMILY_TRIMS = Experiment(
     "trimming in small networks",
-    1,
+    2,
     Grid,
     family_trims,
     SAID | {"accuracy": COUNTED, "imprint": EXACT},
