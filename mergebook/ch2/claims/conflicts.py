@@ -46,6 +46,7 @@ def marks_conflicts(nodes: Table) -> Outcome:
     ]
     signs = [{"suite": s, "value": spanned(of[SIGNS])} for s, of in found.items()]
     values = {"rows": rows, "free": free, "signs": signs, "nodes": len(nodes), "count": count}
+    values["which"] = " or ".join(n for n, so in zip(LOSSES, positive) if so) or "none"
     if not found:
         return Outcome(None, values=values)
     return weighed(any(better), all(useless), any(positive), values)
