@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mergebook import groups, lab
-from mergebook.groups import Group, Workshop
+from mergebook import lab
+from mergebook.ch4 import groups
+from mergebook.ch4.groups import Group, Workshop
 from mergehelpers import suites, zoo
 
 
@@ -163,7 +164,7 @@ OTHER_INSTRUCTIONS = {
 TRAINED = """
 import torch
 from mergebook import studies
-from mergebook.groups import Workshop
+from mergebook.ch4.groups import Workshop
 from mergehelpers import suites, zoo
 torch.set_num_threads(1)
 shop = Workshop(suites.load_suite("mini8"), "cpu", torch.float64)
