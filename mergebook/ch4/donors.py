@@ -7,7 +7,7 @@ import torch
 
 from mergebook.ch4.groups import Workshop
 from mergebook.ch4.moved import displaced, lengths_of, move_between
-from mergebook.ch4.rescues import classifier_of
+from mergebook.ch4.rescues import head_of
 from mergebook.ch4.soups import EXACT, POINTS, FineTuned, group_at_hand, percent_score, score_on
 from mergebook.experiments import Experiment
 from mergehelpers import averaging, merge, zoo
@@ -51,7 +51,7 @@ def donor_rows(key: FineTuned, sources: Mapping[str, str], device: str) -> list[
         raise ValueError(f"count is {key.count}; donors need a sister: 2 models or more")
     shop, net, (own, sister, *_) = group_at_hand(key, sources, device)
     x, y = test = shop.data(key.task, "test")
-    head, z, rows = classifier_of(own), averaging.logits(net, own, x), []
+    head, z, rows = head_of(own), averaging.logits(net, own, x), []
     for donor, body in bodies_given(shop, key, own, sister).items():
         other = averaging.logits(net, body | head, x)
         kind = "control"

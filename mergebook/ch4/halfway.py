@@ -32,7 +32,7 @@ PAIRS = 3
 MATRIX = 100  # numbers that a tensor has more than, to count as a matrix
 
 
-def pairs_of(models: Sequence[State]) -> list[tuple[int, int]]:
+def neighbours(models: Sequence[State]) -> list[tuple[int, int]]:
     """The first three pairs of neighbours that share no model."""
     return [(i, i + 1) for i in range(0, len(models) - 1, 2)][:PAIRS]
 
@@ -70,7 +70,7 @@ def halfway_rows(key: FineTuned, sources: Mapping[str, str], device: str) -> lis
     """
     shop, net, models = group_at_hand(key, sources, device)
     pool, test, rows = shop.data(key.task, "pool"), shop.data(key.task, "test"), []
-    for i, j in pairs_of(models):
+    for i, j in neighbours(models):
         a, b = models[i], models[j]
         start, number = common_start(shop, key, i, j), 1000 * key.seed + i
         found = {
@@ -139,7 +139,7 @@ def apart_rows(key: FineTuned, sources: Mapping[str, str], device: str) -> list[
     """
     shop, net, models = group_at_hand(key, sources, device)
     x, rows = shop.data(key.task, "test")[0][:100], []
-    for i, j in pairs_of(models):
+    for i, j in neighbours(models):
         a, b = models[i], models[j]
         starts = shop.first(key.group, i), shop.first(key.group, j)
         row = of_updates(a, b, starts) | of_matrices(a, b)

@@ -61,11 +61,11 @@ def leveled(state: State, like: State) -> State:
 
 def part_names(state: State) -> tuple[str, ...]:
     """The parts of `PARTS` that a transformer's state has."""
-    there = {part_of(k) for k in state}
+    there = {part_of_tensor(k) for k in state}
     return tuple(part for part in PARTS if part in there)
 
 
-def part_of(name: str) -> str:
+def part_of_tensor(name: str) -> str:
     """The part that a transformer's tensor belongs to; raises `ValueError` for another name."""
     for part, marks in PARTS.items():
         if any(mark in name for mark in marks):
@@ -75,7 +75,7 @@ def part_of(name: str) -> str:
 
 def with_part(state: State, other: State, part: str) -> State:
     """A transformer with one part's tensors from another one."""
-    return {k: other[k] if part_of(k) == part else v for k, v in state.items()}
+    return {k: other[k] if part_of_tensor(k) == part else v for k, v in state.items()}
 
 
 def sign_conflict(u: Tensor, v: Tensor) -> float:

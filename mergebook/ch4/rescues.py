@@ -24,7 +24,7 @@ def is_chain(net: zoo.Net) -> bool:
     return bool(layers) and not any(list(layer.children()) for layer in layers)
 
 
-def classifier_of(state: State) -> State:
+def head_of(state: State) -> State:
     """The tensors of the classifier alone."""
     return {k: state[k] for k in HEAD}
 
@@ -41,7 +41,7 @@ def elected(start: State, a: State, b: State) -> State:
     their mean.
     """
     bodies = [zoo.body(a), zoo.body(b)]
-    return merge.ties(start, bodies, 1.0, 1.0) | classifier_of(merge.average([a, b]))
+    return merge.ties(start, bodies, 1.0, 1.0) | head_of(merge.average([a, b]))
 
 
 def rescued(
@@ -77,7 +77,7 @@ def controls(a: State, b: State, start: State | None, number: int) -> dict[str, 
     both bodies brought half of the way back to the start, where all conflicts stay; `half-way back,
     ends`: those two models. Their classifiers are the mean one. `number` seeds the draws.
     """
-    head = classifier_of(merge.average([a, b]))
+    head = head_of(merge.average([a, b]))
     far = displaced(a, lengths_of(move_between(a, b)), number)
     out = {
         "classifier alone": [a | head, b | head],

@@ -146,13 +146,15 @@ def ensembles_of(f: Tensor, models: Sequence[State], greedy) -> dict[str, Tensor
     return out
 
 
-def kept_by(method: str, count: int, greedy) -> int:
+def models_in(method: str, count: int, greedy) -> int:
     """How many different models a method has in it."""
     rule = next((r for r in greedy if method.startswith(r)), None)
     return len(set(greedy[rule][1])) if rule else count
 
 
-def compared(net, models, features: Mapping[str, Tensor], data, validated) -> dict[str, dict]:
+def methods_compared(
+    net, models, features: Mapping[str, Tensor], data, validated
+) -> dict[str, dict]:
     """Of each method the test score, the validation score, and how many models it has in it.
 
     `features` and `data` have `val` and `test`, `data` also `pool`.
@@ -169,7 +171,7 @@ def compared(net, models, features: Mapping[str, Tensor], data, validated) -> di
     for name in z["test"]:
         found = {s: percent_score(z[s][name], data[s][1]) for s in ("test", "val")}
         out[name] = {"score": found["test"], "val": found["val"]}
-    return {name: v | {"kept": kept_by(name, len(models), greedy)} for name, v in out.items()}
+    return {name: v | {"kept": models_in(name, len(models), greedy)} for name, v in out.items()}
 
 
 def average_rows(key: FineTuned, sources: Mapping[str, str], device: str) -> list[dict]:
@@ -195,7 +197,7 @@ def average_rows(key: FineTuned, sources: Mapping[str, str], device: str) -> lis
         runs = []
         for i in range(0, len(models) - n + 1, n)[:RUNS]:
             part = {split: f[i : i + n] for split, f in features.items()}
-            runs.append(compared(net, models[i : i + n], part, data, validated))
+            runs.append(methods_compared(net, models[i : i + n], part, data, validated))
         for name in runs[0]:
             mean = {k: float(np.mean([run[name][k] for run in runs])) for k in runs[0][name]}
             rows.append({"method": name, "members": n, "which": 0} | mean)

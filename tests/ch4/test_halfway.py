@@ -82,7 +82,7 @@ def test_parts_divide_a_transformer():
             changed += [k for k in a if not torch.equal(mixed[k], a[k])]
         assert sorted(changed) == sorted(a)
     with pytest.raises(ValueError, match="the tensor layer3 is in no part of a transformer"):
-        moved.part_of("layer3")
+        moved.part_of_tensor("layer3")
 
 
 def test_signs_by_counting():
@@ -175,8 +175,8 @@ def test_controls_keep_what_they_say(own):
 
 
 def test_pairs_share_no_model():
-    assert halfway.pairs_of(range(10)) == [(0, 1), (2, 3), (4, 5)]
-    assert halfway.pairs_of(range(3)) == [(0, 1)] and halfway.pairs_of(range(1)) == []
+    assert halfway.neighbours(range(10)) == [(0, 1), (2, 3), (4, 5)]
+    assert halfway.neighbours(range(3)) == [(0, 1)] and halfway.neighbours(range(1)) == []
 
 
 def test_half_way_by_direct_evaluation(own, rows):
