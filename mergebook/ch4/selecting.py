@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mergebook.ch4.soups import EXACT, POINTS, FineTuned, group_at_hand
+from mergebook.ch4.soups import EXACT, FineTuned, group_at_hand
 from mergebook.experiments import Experiment
 from mergehelpers import averaging, merge, zoo
 from mergehelpers.states import State
@@ -127,6 +127,5 @@ SELECTION = Experiment(
     1,
     FineTuned,
     selection_rows,
-    dict.fromkeys(("how", "images"), EXACT)
-    | dict.fromkeys(("kept", "merges", "gain", "below", "above"), POINTS),
+    dict.fromkeys(("how", "images", "kept", "merges", "gain", "below", "above"), EXACT),
 )
