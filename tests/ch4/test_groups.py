@@ -169,7 +169,7 @@ from mergehelpers import suites, zoo
 torch.set_num_threads(1)
 shop = Workshop(suites.load_suite("mini8"), "cpu", torch.float64)
 x, y = shop.data("fashion", "pool")
-for name in ("vgg5", "vit"):
+for name in ("vgg5", "vit", "densenet13"):
     net, state = shop.built(name, 0, 4)
     state = {k: v.double() for k, v in zoo.with_head(state, net.width, 10, 0).items()}
     for settings in ({"rate": 0.002, "adam": True}, {"rate": 0.05}):
@@ -185,4 +185,4 @@ def test_older_instructions_train_the_same_networks():
         subprocess.run(run, env=os.environ | more, capture_output=True, text=True, check=True)
         for more in ({}, OTHER_INSTRUCTIONS)
     )
-    assert len(own.stdout.split()) == 2 and own.stdout == other.stdout
+    assert len(own.stdout.split()) == 3 and own.stdout == other.stdout
