@@ -17,6 +17,7 @@ from mergehelpers.states import State
 from mergehelpers.zoo import Net
 
 BIASES = ("all", "none", "layers")
+GREEDY = ("best first", "halving", "counted")
 
 
 def logits(net: Net, state: State, images: Tensor) -> Tensor:
@@ -47,22 +48,36 @@ def ensemble_features(f: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def greedy(
-    models: Sequence[State], score: Callable[[State], float], halving: bool = False
+    models: Sequence[State], score: Callable[[State], float], rule: str = "best first"
 ) -> tuple[State, list[int]]:
-    """The greedy soup and the indices of its members (Wortsman et al. 2022, Algorithm 1).
+    """A greedy soup and the indices of its members, in the order in which they joined.
 
-    Models are tried from the best to the worst; one stays if the mean of all members scores no
-    less. With `halving`, as in Rethinking's released code, the others are tried in the given order,
-    and a new member gets half of the weight. Raises `ValueError` for fewer than two models.
+    `best first` (Wortsman et al. 2022, Algorithm 1): models are tried from the best to the worst;
+    one stays if the mean of all members scores no less. The other rules are those of Rethinking's
+    released code, where models are tried in the given order and stay if the score rises. `halving`
+    begins with the best, and a new member gets half of the weight; the best is tried once more.
+    `counted` begins with the first; the i-th model gets the weight 1/i, whether or not those before
+    it stayed. Raises `ValueError` for fewer than two models or another rule (lists them).
     """
+    if rule not in GREEDY:
+        raise ValueError(f"rule is {rule!r}; allowed: {', '.join(GREEDY)}")
     if len(models) < 2:
         raise ValueError(f"a soup needs 2 models or more, got {len(models)}")
-    scores = [score(state) for state in models]
-    first, *others = sorted(range(len(models)), key=lambda i: -scores[i])
-    soup, kept, best = models[first], [first], scores[first]
-    for i in sorted(others) if halving else others:
-        trial = merge.average([soup, models[i]] if halving else [models[j] for j in (*kept, i)])
-        if (reached := score(trial)) >= best:
+    if rule == "counted":
+        first, others, best = 0, range(1, len(models)), score(models[0])
+    else:
+        scores = [score(state) for state in models]
+        first, *others = sorted(range(len(models)), key=lambda i: -scores[i])
+        others, best = others if rule == "best first" else range(len(models)), scores[first]
+    soup, kept = models[first], [first]
+    for i in others:
+        if rule == "best first":
+            trial = merge.average([models[j] for j in (*kept, i)])
+        else:
+            share = 1 / 2 if rule == "halving" else 1 / (i + 1)
+            trial = merge.average([soup, models[i]], [1 - share, share])
+        reached = score(trial)
+        if reached > best or (rule == "best first" and reached == best):
             soup, best = trial, reached
             kept.append(i)
     return soup, kept

@@ -86,12 +86,13 @@ def with_head(state: State, width: int, classes: int, seed: int, like: int | Non
     Its numbers may be as small as if more features entered: `like` so many.
     """
     generator, bound = torch.Generator().manual_seed(seed), 1 / math.sqrt(like or width)
-    weight = torch.empty(classes, width).uniform_(-bound, bound, generator=generator)
-    return {
-        **body(state),
-        "head.weight": weight,
-        "head.bias": torch.empty(classes).uniform_(-bound, bound, generator=generator),
-    }
+
+    def drawn(*shape):
+        # Processors multiply and add in single precision with one rounding or two.
+        share = torch.rand(shape, generator=generator, dtype=torch.float32).double()
+        return ((2 * share - 1) * bound).float()
+
+    return {**body(state), "head.weight": drawn(classes, width), "head.bias": drawn(classes)}
 
 
 def body(state: State) -> State:

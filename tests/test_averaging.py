@@ -47,16 +47,46 @@ def test_greedy_tries_the_best_first_and_keeps_what_does_not_hurt():
     assert float(soup["a"]) == pytest.approx(1.05)
 
 
+def near_one(state):
+    """The score of the toys below: closeness to 1."""
+    return -abs(float(state["a"]) - 1)
+
+
 def test_halving_gives_a_new_member_half_of_the_weight_in_the_given_order():
     # 0.8 first; 0 (0.4) is refused; 1.3 gives 1.05; 0.95 gives (1.05 + 0.95) / 2 = 1, not the mean
-    # of three.
+    # of three; 0.8 once more (0.9) is refused.
     soup, kept = averaging.greedy(
         [number(v) for v in (0, 1.3, 0.95, 0.8)],
-        lambda s: -abs(float(s["a"]) - 1) - (float(s["a"]) == pytest.approx(0.95)),
-        halving=True,
+        lambda s: near_one(s) - (float(s["a"]) == pytest.approx(0.95)),
+        "halving",
     )
     assert kept == [3, 1, 2]
     assert float(soup["a"]) == pytest.approx(1.0)
+
+
+def test_halving_may_take_the_best_twice():
+    # 0.9 first; 1.5 (1.2) is refused, 1.2 gives 1.05, 0.9 again 0.975.
+    soup, kept = averaging.greedy([number(v) for v in (1.5, 1.2, 0.9)], near_one, "halving")
+    assert kept == [2, 1, 2] and float(soup["a"]) == pytest.approx(0.975)
+
+
+def test_counted_weights_by_the_number_of_models_tried():
+    # 0 first; 3 (1.5) scores more than 0; the third, 9, gives (2 * 1.5 + 9) / 3 = 4 and is refused;
+    # the fourth, -1.3, counts as one of four: (3 * 1.5 - 1.3) / 4 = 0.8.
+    soup, kept = averaging.greedy([number(v) for v in (0, 3, 9, -1.3)], near_one, "counted")
+    assert kept == [0, 1, 3]
+    assert float(soup["a"]) == pytest.approx(0.8)
+
+
+def test_equal_scores_stay_by_the_first_rule_alone():
+    states = [number(v) for v in (1, 2, 3)]
+    kept = {rule: averaging.greedy(states, lambda s: 0.0, rule)[1] for rule in averaging.GREEDY}
+    assert kept == {"best first": [0, 1, 2], "halving": [0], "counted": [0]}
+
+
+def test_unknown_greedy_rules_are_listed():
+    with pytest.raises(ValueError, match="is 'worst'; allowed: best first, halving, counted"):
+        averaging.greedy([number(1)] * 2, near_one, "worst")
 
 
 def test_greedy_never_falls_below_the_best_on_the_data_it_selects_on():

@@ -1,5 +1,7 @@
 """The small networks: counted, run and trained; a training step against one worked by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -112,3 +114,14 @@ def test_no_epoch_is_refused(images):
             epochs=0,
             rate=0.3,
         )
+
+
+@pytest.mark.parametrize("like", [None, 4096])
+def test_a_classifier_is_the_one_that_torch_draws(like):
+    """To the last digit where the bound is a power of two; elsewhere it may be rounded twice."""
+    for width, near in ((64, 0), (17, 1e-7)):
+        g, bound = torch.Generator().manual_seed(3), 1 / math.sqrt(like or width)
+        state = zoo.with_head({}, width, 10, 3, like)
+        for key, shape in (("head.weight", (10, width)), ("head.bias", (10,))):
+            want = torch.empty(shape).uniform_(-bound, bound, generator=g)
+            torch.testing.assert_close(state[key], want, rtol=0, atol=near)

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mergebook.ch4.groups import RECIPE
 from mergebook.ch4.layers import stages_read
 from mergebook.ch4.templates import pictures_of
 from mergebook.experiments import Experiment, Tolerance
-from mergebook.groups import RECIPE
 from mergebook.page import OpenSuite, opened
 from mergehelpers import zoo
 from mergehelpers.states import State

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mergebook.ch4.groups import Group, Workshop
 from mergebook.experiments import Experiment, Tolerance
-from mergebook.groups import Group, Workshop
 from mergebook.page import OpenSuite, opened
 from mergehelpers import averaging, merge, zoo
 from mergehelpers.states import State

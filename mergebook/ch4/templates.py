@@ -14,8 +14,8 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 from torch.nn import functional as F
 
+from mergebook.ch4.groups import Workshop
 from mergebook.experiments import Experiment, Tolerance
-from mergebook.groups import Workshop
 from mergebook.page import OpenSuite, opened
 from mergebook.studies import pack_answers, unpack_answers
 
