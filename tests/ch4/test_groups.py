@@ -1,12 +1,9 @@
 """Groups of fine-tuned models: what they share, what they do not, and what is refused."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+from processors import printed_here_and_there
 
 from mergebook import lab
 from mergebook.ch4 import groups
@@ -156,11 +153,6 @@ def test_texts_are_refused():
         Workshop(suites.load_suite("text5"))
 
 
-OTHER_INSTRUCTIONS = {
-    "ATEN_CPU_CAPABILITY": "default",
-    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
-    "MKL_CBWR": "COMPATIBLE",
-}
 TRAINED = """
 import torch
 from mergebook import studies
@@ -181,9 +173,5 @@ for name, width in (("vgg5", 4), ("vit", 4), ("densenet13", 16)):  # 64, 16 and 
 
 def test_older_instructions_train_the_same_networks():
     """Threads and instructions round differently; on the grid that does not grow."""
-    run = [sys.executable, "-c", TRAINED]
-    own, other = (
-        subprocess.run(run, env=os.environ | more, capture_output=True, text=True, check=True)
-        for more in ({}, OTHER_INSTRUCTIONS)
-    )
-    assert len(own.stdout.split()) == 3 and own.stdout == other.stdout
+    here, there = printed_here_and_there(TRAINED)
+    assert len(here) == 3 and here == there
