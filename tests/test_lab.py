@@ -240,7 +240,7 @@ def test_a_stack_trains_as_its_models_one_by_one(stack, one_image, f, module):
         alone = lab.train(lab.take(stack, m), one_image, [task], steps=steps, lr=lr, seed=9, f=f)[
             steps
         ]
-        same(lab.take(trained, m), alone, rtol=0, atol=1.01 * lab.GRID)
+        same(lab.take(trained, m), alone, rtol=1e-9, atol=1e-10)
         net = network(stack, m, module)
         adam = torch.optim.Adam(net.parameters(), lr=lr)
         for _ in range(steps):
@@ -248,7 +248,7 @@ def test_a_stack_trains_as_its_models_one_by_one(stack, one_image, f, module):
             F.cross_entropy(net(one_image.inputs[task[0]]), one_image.labels).backward()
             adam.step()
         ordinary = dict(zip(alone, (p.detach()[None] for p in net.parameters()), strict=True))
-        same(alone, ordinary, rtol=1e-6, atol=lab.GRID)
+        same(alone, ordinary, rtol=1e-6, atol=1e-8)
 
 
 def test_training_teaches_each_model_its_own_task(digits):
