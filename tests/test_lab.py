@@ -174,7 +174,10 @@ def made(stack, digits):
     experts |= {
         name: base[name].expand_as(experts[name]) for name in ("layers.2.weight", "layers.2.bias")
     }
-    return base, experts, lab.suite(base, experts, digits, "small")
+    suite = lab.suite(base, experts, digits, "small")
+    # A suite has its weights on the grid.
+    base, experts = ({n: lab.on_grid(p) for n, p in s.items()} for s in (base, experts))
+    return base, experts, suite
 
 
 @pytest.mark.parametrize("split", lab.SPLITS)
