@@ -1,19 +1,23 @@
 """The pages of Chapter 5 run on another suite, tiny tasks in a folder, and refuse bad settings."""
 
-from pathlib import Path
-
 import pages
 import pytest
 import tiny
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+import book
+
+PAGES = {path.stem: path for path in book.chapter(book.ROOT, "05")}
 TASKS = ("photos", "sketches", "stamps")
 # Threads only get in each other's way in networks as small as these.
 ONE_THREAD = {"OMP_NUM_THREADS": 1}
 RUNS = {
+    "05a-definitions": (
+        {"second_suite": "", "tasks": 2, "samples": 8, "test_samples": 24},
+        {"05a-merges.csv", "05a-trained.csv", "05a-deployed.csv"},
+    ),
     "05-ft-classifier": (
         {"tasks": ["photos", "stamps"], "samples": 24, "perplexity": 4},
-        {"05-parameters.csv", "05-verdicts.csv"},
+        {"05-repairs.csv"},
     ),
     "05b-protocols": (
         {
@@ -69,7 +73,7 @@ def suite(tmp_path_factory):
 def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, page):
     parameters, expected = RUNS[page]
     pages.writes(
-        NOTEBOOKS / f"{page}.ipynb",
+        PAGES[page],
         tmp_path,
         parameters | {"suite": str(suite), "device": "cpu"},
         ONE_THREAD,
@@ -90,6 +94,9 @@ def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, p
             {"perplexity": 100},
             "perplexity is 100; allowed: below a third of samples, here 250",
         ),
+        ("05a-definitions", {"scale": 0.0}, "scale is 0.0; allowed: a number above 0"),
+        ("05a-definitions", {"samples": 500}, "samples is 500; allowed: a whole number from 8"),
+        ("05e-printed", {"output": "/dev/null/x"}, "output is '/dev/null/x'"),
         (
             "05b-protocols",
             {"protocol": "train"},
@@ -126,4 +133,4 @@ def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, p
     ],
 )
 def test_bad_settings_stop_it_before_any_work(page, bad, message):
-    pages.refuses(NOTEBOOKS / f"{page}.ipynb", bad, message, 5)
+    pages.refuses(PAGES[page], bad, message, 5)
