@@ -180,7 +180,7 @@ def average(stack: State, weights: Tensor | None = None) -> State:
     return {name: torch.tensordot(weights, p, 1).unsqueeze(0) for name, p in stack.items()}
 
 
-def on_grid(p: Tensor) -> Tensor:
+def gridded(p: Tensor) -> Tensor:
     """A copy at the nearest multiples of `GRID`, without negative zeros."""
     return (p.detach() / GRID).round() * GRID + 0.0
 
@@ -191,8 +191,8 @@ def suite(base: State, experts: State, digits: Digits, name: str = "lab") -> Sui
     Hidden layers are the network, the readout is the head. The unlabelled inputs are the first 128
     training images. All weights are rounded to `GRID`: pixels at the border are alike, and so are
     the weights that read them, but for the last digit, which depends on the processor. On the grid
-    they are equal, and no trim can part them. Raises `ValueError` unless all share the readout of
-    the base.
+    they are equal, but where the middle between two of its points parts them (one of ten million);
+    so no trim can tell them apart. Raises `ValueError` unless all share the readout of the base.
     """
     last = depth(base) - 1
     for part in (f"layers.{last}.weight", f"layers.{last}.bias"):
@@ -200,7 +200,7 @@ def suite(base: State, experts: State, digits: Digits, name: str = "lab") -> Sui
             raise ValueError(
                 f"the experts' {part} differs from the base's; train them with the readout frozen"
             )
-    base, experts = ({n: on_grid(p) for n, p in stack.items()} for stack in (base, experts))
+    base, experts = ({n: gridded(p) for n, p in stack.items()} for stack in (base, experts))
     hidden = [f"layers.{j}.{part}" for j in range(last) for part in ("weight", "bias")]
 
     def state(stack, model):

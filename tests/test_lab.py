@@ -176,7 +176,7 @@ def made(stack, digits):
     }
     suite = lab.suite(base, experts, digits, "small")
     # A suite has its weights on the grid.
-    base, experts = ({n: lab.on_grid(p) for n, p in s.items()} for s in (base, experts))
+    base, experts = ({n: lab.gridded(p) for n, p in s.items()} for s in (base, experts))
     return base, experts, suite
 
 
@@ -338,6 +338,6 @@ def test_older_instructions_train_and_trim_the_same_networks():
 
 def test_the_grid_keeps_what_lies_on_it_and_has_no_negative_zero():
     p = torch.tensor([0.25, -lab.GRID / 4, 3 * lab.GRID, lab.GRID / 4], dtype=torch.float64)
-    found = lab.on_grid(p)
+    found = lab.gridded(p)
     assert found.tolist() == [0.25, 0, 3 * lab.GRID, 0]
-    assert not torch.signbit(found).any() and torch.equal(lab.on_grid(found), found)
+    assert not torch.signbit(found).any() and torch.equal(lab.gridded(found), found)

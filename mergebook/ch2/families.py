@@ -63,7 +63,7 @@ def cnns(seed: int, steps: tuple[int, int] = (150, 100), batch: int = 32) -> Sui
             # BatchNorm lets rounding grow, so that all steps stay on the grid.
             for v in (*net.state_dict().values(), *head.state_dict().values()):
                 if v.is_floating_point():
-                    v.copy_(lab.on_grid(v))
+                    v.copy_(lab.gridded(v))
         # A count of batches is no weight.
         return {n: v.clone() for n, v in net.state_dict().items() if v.is_floating_point()}
 

@@ -44,7 +44,8 @@ def ladder_table(answers: Table, seed: int = 0) -> Table:
         mine = of[LADDER["M-TIES, released"]]
         for name, names in LADDER.items():
             out[name, suite] = f"{evaluate.percent([of[names]]):.1f}"
-            out[name, f"{suite}: released minus it"] = f"{minus(mine, of[names], seed):+.1f}"
+            gap = "" if of[names] is mine else f"{minus(mine, of[names], seed):+.1f}"
+            out[name, f"{suite}: released minus it"] = gap
     return pd.Series(out).unstack()[[*dict.fromkeys(c for _, c in out)]].loc[list(LADDER)]
 
 

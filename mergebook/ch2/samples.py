@@ -169,20 +169,29 @@ def random_accuracies(answers: Table, suite: str) -> np.ndarray:
     return np.array([evaluate.percent([run]) for run in found])
 
 
-def of_deviation(values: Sequence[float]) -> Interval:
+def of_deviation(values: Sequence[float], step: float = 0.0) -> Interval:
     """The standard deviation of repetitions, by chi-square; NaN bounds for fewer than two."""
     values = np.asarray(list(values), float)
     found = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-    return around_deviation(found, len(values))
+    return around_deviation(found, len(values), 1, step)
 
 
-def around_deviation(found: float, draws: int, among: int = 1) -> Interval:
-    """The deviation of so many draws with its interval, one of `among` (Bonferroni)."""
+def around_deviation(found: float, draws: int, among: int = 1, step: float = 0.0) -> Interval:
+    """The deviation of so many draws with its interval, one of `among` (Bonferroni).
+
+    Where draws change an answer or none the law is far from normal; so the upper end is no less
+    than `step`, what one answer is worth.
+    """
     free, tail = draws - 1, 0.025 / among
     if free < 1:
         return Interval(*[float("nan")] * 3)
     low, high = (found * np.sqrt(free / stats.chi2.ppf(p, free)) for p in (1 - tail, tail))
-    return Interval(found, float(low), float(high))
+    return Interval(found, float(low), max(float(high), step))
+
+
+def one_answer(runs: Sequence[Answers]) -> float:
+    """What one answer of the smallest task is worth in the mean over tasks, in points."""
+    return max(100 / len(run) / min(map(len, run.values())) for run in runs)
 
 
 def noise_of_testing(runs: Sequence[Answers]) -> float:
@@ -195,15 +204,19 @@ def noise_of_testing(runs: Sequence[Answers]) -> float:
 
 
 def deviations(answers: Table) -> Table:
-    """Standard deviation over draws of mean accuracy, for what is drawn anew, with test noise."""
+    """Standard deviation over draws of mean accuracy, for what is drawn anew, with test noise.
+
+    `step` is what one answer is worth.
+    """
     rows, samples = [], own_size(answers)
     for suite, part in answers.groupby("suite", sort=False):
         for name, values in DRAWN.items():
             size = {"samples": samples} if name == "M-TIES" else {}
             found = runs_with(part, **values, **size)
-            each = of_deviation([evaluate.percent([run]) for run in found])
-            rows.append((suite, name, len(found), each, noise_of_testing(found)))
-    return pd.DataFrame(rows, columns=["suite", "model", "draws", "deviation", "noise"])
+            step = one_answer(found)
+            each = of_deviation([evaluate.percent([run]) for run in found], step)
+            rows.append((suite, name, len(found), each, noise_of_testing(found), step))
+    return pd.DataFrame(rows, columns=["suite", "model", "draws", "deviation", "noise", "step"])
 
 
 def redrawn(r: OpenSuite, keep: float, scale: float) -> Table:

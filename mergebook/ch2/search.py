@@ -14,6 +14,7 @@ from mergebook import ledger, studies
 from mergebook.ch1.encoders import ANSWERS
 from mergebook.ch2.models import Merge, by_name, experiment, minus, unpacked
 from mergebook.experiments import Experiment
+from mergebook.intervals import Interval
 from mergebook.page import OpenSuite, opened, stored
 from mergehelpers import evaluate
 
@@ -227,11 +228,12 @@ def with_own(rows: Table, suites: Sequence[OpenSuite]) -> Table:
 
 
 def gaps_to(answers: Table, rival: str, seed: int = 0) -> Table:
-    """Every model minus a rival, on each suite, in points."""
+    """Every model minus a rival, on each suite, in points; the rival minus itself is 0."""
     rows = []
     for suite, part in answers.groupby("suite", sort=False):
         of = by_name(part, "name")
-        rows += [(suite, name, minus(of[name], of[rival], seed)) for name in of]
+        each = {name: minus(of[name], of[rival], seed) for name in of if name != rival}
+        rows += [(suite, name, each.get(name, Interval(0.0, 0.0, 0.0))) for name in of]
     found = pd.DataFrame(rows, columns=["suite", "name", "gap"])
     ends = pd.DataFrame(found.gap.tolist(), columns=["value", "low", "high"])
     return found.join(ends)

@@ -75,7 +75,8 @@ def controls(a: State, b: State, start: State | None, number: int) -> dict[str, 
     start that both have, or None, also two of equal conflict. `conflict dealt anew`: the mean of
     `a` and of `b` with an update that conflicts as often, elsewhere. `half-way back`: the mean of
     both bodies brought half of the way back to the start, where all conflicts stay; `half-way back,
-    ends`: those two models. Their classifiers are the mean one. `number` seeds the draws.
+    ends`: those two models. Their classifiers are the mean one. BatchNorm's running moments stay
+    those of the models, also where their weights moved. `number` seeds the draws.
     """
     head = head_of(merge.average([a, b]))
     far = displaced(a, lengths_of(move_between(a, b)), number)

@@ -113,12 +113,6 @@ NEAR = [
         UNDECIDED,
         (gains(paper_wide=0.3, paper_CNNs_wide=0.11),),
     ),
-    (
-        "mloss-low-loss-rows-kept",
-        "of no width",
-        UNDECIDED,
-        (gains(printed=0.0, half=0.0, b_wide=-0.3),),
-    ),
     ("mloss-low-loss-rows-kept", "no number", UNDECIDED, (gains(b_wide=-0.3, a_printed=NAN),)),
     ("mloss-low-loss-rows-kept", "no rows", UNDECIDED, (gains().iloc[:0],)),
     ("mloss-trimming-before-election", "at the best scale alone", HOLDS, (trims(CNNs_scale=0.2),)),

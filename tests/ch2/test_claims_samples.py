@@ -211,7 +211,7 @@ NEAR = [
     (
         "mloss-table2-sample-size",
         "the same answers in one suite",
-        UNDECIDED,
+        HOLDS,
         (printed(), answers(alike="b"), agreement()),
     ),
     (
@@ -225,8 +225,14 @@ NEAR = [
     (
         "mloss-stability-over-draws",
         "draws of one suite change no answer",
-        UNDECIDED,
+        HOLDS,
         (table1(3), answers(swing={f"{MINE}, a": 5})),
+    ),
+    (
+        "mloss-stability-over-draws",
+        "one answer is worth as much as the lead",
+        UNDECIDED,
+        (table1(0.15), answers()),
     ),
     (
         "mloss-stability-over-draws",
@@ -238,7 +244,7 @@ NEAR = [
     (
         "mloss-summary-stability-across-seeds",
         "steadier than DARE, where no draw changes an answer",
-        UNDECIDED,
+        CORRECTED,
         (answers(swing={f"{MINE}, a": 5, "masks": 40}), moved()),
     ),
     (
@@ -256,7 +262,7 @@ NEAR = [
     (
         "mloss-128-samples",
         "the same answers in one suite",
-        UNDECIDED,
+        CORRECTED,
         (drawn(), answers(alike="b")),
     ),
     (
@@ -283,7 +289,7 @@ NEAR = [
         HOLDS,
         (answers({"middle": 600, "none": 600}),),
     ),
-    ("mloss-few-layer-equivalent", "the same answers", UNDECIDED, (answers(alike="b"),)),
+    ("mloss-few-layer-equivalent", "the same answers", HOLDS, (answers(alike="b"),)),
     ("mloss-few-layer-equivalent", "in one suite", FAILS, (answers({"first, last, b": 600}),)),
     ("mloss-flat-tables", "worse random orders", FAILS, (table1(3), answers({"random, a": 600}))),
     ("mloss-flat-tables", "unsteady orders", FAILS, (table1(3), answers(swing={"random": 40}))),

@@ -12,7 +12,7 @@ from mergebook import studies
 from mergebook.ch2 import models, readings
 from mergebook.ch2.models import METHODS, ORDERS, Merge
 from mergebook.ch2.rules import apart
-from mergehelpers import merge, mloss, mties, states
+from mergehelpers import evaluate, merge, mloss, mties, states
 
 
 def key(r, method="rows", order="released", **settings):
@@ -175,4 +175,7 @@ def test_a_table_of_accuracies():
     table = pd.DataFrame(rows, columns=["suite", "method", "order", "right"])
     found = readings.ladder_table(table)
     assert list(found.index) == list(readings.LADDER)
-    assert set(found["s"]) == {"50.0"} and set(found.iloc[:, 1]) == {"+0.0 [+0.0, +0.0]"}
+    bound = evaluate.missed([10])
+    assert set(found["s"]) == {"50.0"}
+    assert set(found.iloc[:, 1]) == {"", f"+0.0 [-{bound:.1f}, +{bound:.1f}]"}
+    assert found.iloc[:, 1]["M-TIES, released"] == ""

@@ -139,7 +139,7 @@ def test_gaps_are_all_inputs_minus_few():
     assert table["mean"].tolist() == pytest.approx([50, 75, 90])
     assert table.highest.tolist() == pytest.approx([50, 80, 90])
     assert [gap.value for gap in table.gap] == pytest.approx([40, 15, 0])
-    assert table.gap[2] == (0, 0, 0) and table.gap[0].above
+    assert table.gap[2].low == -table.gap[2].high < 0 and table.gap[0].above
 
 
 def test_deviations_are_those_of_the_draws_of_one_size():
@@ -162,7 +162,10 @@ def test_noise_and_deviation_by_hand():
     assert found == pytest.approx(
         (1, np.sqrt(2 / chi2.ppf(0.975, 2)), np.sqrt(2 / chi2.ppf(0.025, 2)))
     )
-    assert samples.of_deviation([2.0, 2.0]) == (0, 0, 0)
+    # Draws that change no answer: another answer may be one away.
+    assert samples.one_answer([run, run]) == 0.5
+    assert samples.of_deviation([2.0, 2.0], 0.5) == (0, 0, 0.5)
+    assert samples.around_deviation(1.0, 3, 1, 0.5) == found
     assert np.isnan(samples.of_deviation([2.0])).all()
 
 

@@ -98,7 +98,10 @@ SAID = {
     ("stats-training-recipe", CORRECTED): {"works": A_PASS, "count": 4, "readings.1.rise.value": 2},
     ("stats-schedule-ends-early", HOLDS): {"over.2.lead.value": 2, "readings.1.late.value": 0},
     ("stats-fig8-lr-drop", CORRECTED): {"readings.0.gain.low": 1},
-    ("stats-fig8-flatter-minimum", CORRECTED): {"where": f"{ONE}, {A_BATCH}", "count": 6},
+    ("stats-fig8-flatter-minimum", CORRECTED): {
+        "where": f"{ONE}, {A_BATCH}, heads frozen",
+        "count": 6,
+    },
 }
 
 ORDERED = set()

@@ -46,7 +46,9 @@ def marks_conflicts(nodes: Table) -> Outcome:
     ]
     signs = [{"suite": s, "value": spanned(of[SIGNS])} for s, of in found.items()]
     values = {"rows": rows, "free": free, "signs": signs, "nodes": len(nodes), "count": count}
-    values["which"] = " or ".join(n for n, so in zip(LOSSES, positive) if so) or "none"
+    clear = [reading for reading, so in zip(LOSSES, positive) if so]
+    values["which"] = " or ".join(clear) or "none"
+    values["least"] = min((r["own"].value for r in rows if r["reading"] in clear), default=0.0)
     if not found:
         return Outcome(None, values=values)
     return weighed(any(better), all(useless), any(positive), values)

@@ -1,7 +1,8 @@
 """Claims about the printed schedule and the late drop of Fig. 8 (evidence page 03r).
 
-A reading is a learner (one network, or one a layer) with an epoch (a batch, or a pass). The tables
-are those of `schedule.by_reading`, with the intervals of a schedule's changes over seeds.
+A reading is a learner (one network, or one a layer) with an epoch (a batch, or a pass) and heads
+that are frozen or learn too. The tables are those of `schedule.by_reading`, with the intervals of a
+schedule's changes over seeds.
 """
 
 import pandas as pd
@@ -100,6 +101,8 @@ def flatter(late: Table) -> Outcome:
     values = {
         "readings": readings_of(late),
         "count": 2 * len(late),
-        "where": "none" if first is None else f"{first.network}, {first.epoch}",
+        "where": "none"
+        if first is None
+        else f"{first.network}, {first.epoch}, heads {first.heads}",
     }
     return weighed(both_networks(late) and all(falls), whole and all(rises), any(falls), values)
