@@ -165,7 +165,7 @@ for name, width in (("vgg5", 4), ("vit", 4), ("densenet13", 16)):  # 64, 16 and 
     net, state = shop.built(name, 0, width)
     state = {k: v.double() for k, v in zoo.with_head(state, net.width, 10, 0).items()}
     for settings in ({"rate": 0.002, "adam": True}, {"rate": 0.05}):
-        state = zoo.train(net, state, x[:128], y[:128], 5, device="cpu", grid=shop.grid, **settings)
+        state = zoo.train(net, state, x[:128], y[:128], 3, device="cpu", grid=shop.grid, **settings)
     trained = {k: v for k, v in state.items() if "running" not in k}  # moments are no weights
     print(studies.fingerprint({name: trained}))
 """
