@@ -204,23 +204,22 @@ def changes(table: Table) -> Table:
     `rise` is that of validation accuracy in all, `late` its part after two fifths, `stirred` the
     movement after two fifths, in percent of that before. `gain` is the mean agreement on the inputs
     learnt from after the share 0.84 of the steps, minus the mean of as many looks before;
-    `elsewhere` is the largest such gain after the first fifth that does not reach the drop, and
-    `excess` what the first is above it.
+    `elsewhere` is the mean of such gains after the first fifth that do not reach the drop,
+    `largest` the largest of them, and `excess` what the first is above their mean.
     """
     out = table[["network", "epoch", "schedule", "heads", "seed"]].copy()
     val = np.array(table.val.tolist())
     out["start"], out["end"] = val[:, 0], val[:, -1]
     out["rise"], out["late"] = val[:, -1] - val[:, 0], val[:, -1] - val[:, 2]
     out["stirred"] = 100 * table["moved late"] / table.moved
-    gains, elsewhere = [], []
+    rows = []
     for learnt, steps, every in zip(table.learnt, table.steps, table.every):
         drop = round(DROPS[LATE] * steps / every)
         width = len(learnt) - 1 - drop
         first = round(0.2 * steps / every) + width - 1
-        gains.append(window(learnt, drop, width))
-        others = [window(learnt, at, width) for at in range(first, drop - width + 1)]
-        elsewhere.append(max(others, default=np.nan))
-    out["gain"], out["elsewhere"] = gains, elsewhere
+        others = [window(learnt, at, width) for at in range(first, drop - width + 1)] or [np.nan]
+        rows.append((window(learnt, drop, width), np.mean(others), max(others)))
+    out[["gain", "elsewhere", "largest"]] = rows
     out["excess"] = out.gain - out.elsewhere
     for name in ("curvature", "sensitivity"):
         out[name] = 100 * (table[f"{name} at the end"] / table[name] - 1)

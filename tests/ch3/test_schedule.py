@@ -122,7 +122,10 @@ def test_changes_by_hand():
     found = schedule.changes(pd.DataFrame(rows))
     assert found.rise.tolist() == [18] * 3 and found.late.tolist() == [3] * 3
     assert found.gain.tolist() == [10, 0, 7]
-    assert found.elsewhere.tolist() == [0, 0, 3] and found.excess.tolist() == [10, 0, 4]
+    # Of ten windows before the third one's drop, five see its small rise: 2.25, 3, 2.25, 1.5, 0.75.
+    assert found.elsewhere.tolist() == pytest.approx([0, 0, 0.975])
+    assert found.largest.tolist() == [0, 0, 3]
+    assert found.excess.tolist() == pytest.approx([10, 0, 6.025])
     assert found.stirred[0] == 5 and found.curvature[0] == -50
     assert found.sensitivity[0] == pytest.approx(10)
 

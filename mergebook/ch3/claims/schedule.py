@@ -71,11 +71,11 @@ def ends_early(printed: Table, over_late: Table) -> Outcome:
 
 @claim("stats-fig8-lr-drop")
 def sudden_rise(late: Table) -> Outcome:
-    """Accuracy on the inputs learnt from rises most at the drop: by more than anywhere else.
+    """Accuracy on the inputs learnt from rises suddenly at the drop: by more than in the mean before.
 
     Under each reading of a drop after 84 %. Corrected: it rises in each, as elsewhere. It fails
     only if heads are trained as well in some rows, as in the script of the figure, and the rise is
-    clearly smaller than one elsewhere in all rows.
+    clearly smaller than the mean elsewhere in all rows.
     """
     most = all(excess.above for excess in late.excess)
     less = all(excess.below for excess in late.excess)
