@@ -71,7 +71,7 @@ def ends_early(printed: Table, over_late: Table) -> Outcome:
 
 @claim("stats-fig8-lr-drop")
 def sudden_rise(late: Table) -> Outcome:
-    """Accuracy on the inputs learnt from rises suddenly at the drop: by more than in the mean before.
+    """Accuracy on the inputs learnt from rises at the drop by more than it does on average before.
 
     Under each reading of a drop after 84 %. Corrected: it rises in each, as elsewhere. It fails
     only if heads are trained as well in some rows, as in the script of the figure, and the rise is
