@@ -155,6 +155,23 @@ def test_padding_does_not_enter_the_pooling(all_made, pooling):
     close(backbone.encode(state, backbone.prepare(TEXTS)), torch.stack(expected[pooling]))
 
 
+@torch.no_grad()
+def test_padded_pooling_reads_what_lies_behind_a_text(all_made):
+    """As a BERT that gets no mask, on texts filled up to their longest length."""
+    from transformers import BertModel
+
+    folder = all_made["bert"].source
+    backbone = BertText(str(folder), "padded", max_length=12)
+    state = backbone.adopt(backbone.read(str(folder)), str(folder))
+    model, pad = BertModel.from_pretrained(folder).eval(), backbone.tokenizer.pad_token_id
+    ids = [backbone.tokenizer(text)["input_ids"][:12] for text in TEXTS]
+    filled = torch.tensor([row + [pad] * (12 - len(row)) for row in ids])
+    expected = model(input_ids=filled).last_hidden_state.mean(1)
+    close(backbone.encode(state, backbone.prepare(TEXTS)), expected)
+    one_by_one = torch.cat([backbone.embed(state, [text]) for text in TEXTS])
+    close(backbone.embed(state, TEXTS), one_by_one)
+
+
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @torch.no_grad()
 def test_t5_scores_words_as_transformers_does(tmp_path, tied):
@@ -606,7 +623,7 @@ def test_an_activation_without_a_name_is_refused_with_the_names_there_are():
 
 
 def test_another_pooling_is_refused(all_made):
-    with pytest.raises(ValueError, match="pooling is 'max'; allowed: mean, cls, pooler"):
+    with pytest.raises(ValueError, match="pooling is 'max'; allowed: mean, cls, pooler, padded"):
         BertText(str(all_made["bert"].source), "max")
 
 

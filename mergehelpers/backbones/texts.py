@@ -7,13 +7,14 @@ import torch
 from mergehelpers.backbones.base import Backbone, Inputs, hf_config, hf_tokenizer
 from mergehelpers.states import State
 
-POOLINGS = ("mean", "cls", "pooler")
+POOLINGS = ("mean", "cls", "pooler", "padded")
 
 
 class _Texts(Backbone):
     """Sentences."""
 
     batch = 50
+    padding: bool | str = True  # to the longest text of a batch
 
     def __init__(self, module, width, model, max_length):
         super().__init__(module, width)
@@ -25,7 +26,7 @@ class _Texts(Backbone):
         return dict(
             self.tokenizer(
                 list(inputs),
-                padding=True,
+                padding=self.padding,
                 truncation=True,
                 max_length=self.max_length,
                 return_tensors="pt",
@@ -44,7 +45,8 @@ class _Texts(Backbone):
 class BertText(_Texts):
     """A Hugging Face text encoder (BERT, MiniLM).
 
-    `pooling` is mean, cls, or pooler (BERT's own tanh layer).
+    `pooling` is mean, cls, pooler (BERT's own tanh layer), or padded: the mean over `max_length`
+    positions, of which those behind a text are read like any other. FT-Classifier's script does so.
     """
 
     def __init__(self, model: str, pooling: str = "mean", max_length: int = 40):
@@ -62,6 +64,15 @@ class BertText(_Texts):
             ) from error
         super().__init__(module, config.hidden_size, model, max_length)
         self.pooling = pooling
+        if pooling == "padded":
+            self.padding = "max_length"
+
+    def prepare(self, inputs) -> Inputs:
+        """Tokenise: `input_ids` and `attention_mask`, each (sentences, tokens)."""
+        tokens = super().prepare(inputs)
+        if self.pooling == "padded":
+            tokens["attention_mask"] = torch.ones_like(tokens["attention_mask"])
+        return tokens
 
     def encode(self, state, inputs):
         out = self.call(state, **inputs)
