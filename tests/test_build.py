@@ -358,7 +358,8 @@ def test_a_text_expert_trains_the_blocks_and_its_head():
     backbone = text5.BertText(folder)
     base = backbone.adopt(backbone.read(folder), folder)
     rows = [(i % 2, f"{'good' if i % 2 else 'bad'} film {i}") for i in range(16)]
-    expert = text5.fine_tune(backbone, base, rows, 2, seed=0, label="tiny", steps=3, batch=8)
+    first = text5.zero_head(2, backbone.width)
+    expert = text5.fine_tune(backbone, base, rows, first, seed=0, label="tiny", steps=3, batch=8)
     assert {n for n in expert if n.startswith("head.")} == {"head.weight", "head.bias"}
     assert all(n.startswith(("enc.encoder.layer.", "head.")) for n in expert)
     assert (

@@ -4,18 +4,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from builders import mini8, text5
+from builders import mini8, random_heads, text5
 
 from mergehelpers.suites import DATA
 
-BUILDERS = {"mini8": mini8, "text5": text5}
+BUILDERS = {"mini8": mini8, "text5": text5, "text5-random-heads": random_heads}
 
 
 def main() -> None:
     """Make the data, train the models and write the suite's files; errors end in one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", choices=sorted(BUILDERS))
-    parser.add_argument("--sources", type=Path, required=True, help="folder of source archives")
+    parser.add_argument(
+        "--sources", type=Path, default=Path("."), help="folder of source archives (default: this)"
+    )
     parser.add_argument("--work", type=Path, help="folder that keeps finished parts")
     parser.add_argument("--out", type=Path, help="where the suite goes (default: the package)")
     parser.add_argument("--seed", type=int, default=0)

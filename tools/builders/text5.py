@@ -220,15 +220,21 @@ def is_trained(name: str) -> bool:
     return name.startswith("encoder.layer.")
 
 
-def fine_tune(backbone, base, rows, classes, *, seed, label, steps, batch=32, lr=2e-4):
-    """Train encoder and head on `rows`.
+def zero_head(classes: int, width: int) -> states.State:
+    """A linear head of zeros: `weight` (classes, width) and `bias` (classes,)."""
+    return {"weight": torch.zeros(classes, width), "bias": torch.zeros(classes)}
+
+
+def fine_tune(
+    backbone, base, rows, head, *, seed, label, steps, batch=32, lr=2e-4, head_lr=20 * 2e-4
+):
+    """Train the encoder, and `head` from where it is, on `rows`.
 
     Returns the trained tensors and the head as one state dict.
     """
     generator = torch.Generator().manual_seed(seed)
     params = {n: p.clone().requires_grad_(is_trained(n)) for n, p in base.items()}
-    head = {"weight": torch.zeros(classes, backbone.width), "bias": torch.zeros(classes)}
-    head = {n: p.requires_grad_() for n, p in head.items()}
+    head = {n: p.clone().requires_grad_() for n, p in head.items()}
     optimiser = torch.optim.AdamW(
         [
             {
@@ -236,7 +242,7 @@ def fine_tune(backbone, base, rows, classes, *, seed, label, steps, batch=32, lr
                 "lr": lr,
                 "weight_decay": 0.01,
             },
-            {"params": head.values(), "lr": 20 * lr, "weight_decay": 0.0},
+            {"params": head.values(), "lr": head_lr, "weight_decay": 0.0},
         ]
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -258,6 +264,14 @@ def fine_tune(backbone, base, rows, classes, *, seed, label, steps, batch=32, lr
     return trained | {f"head.{n}": p.detach() for n, p in head.items()}
 
 
+def packed_expert(task: str, expert: states.State, base: states.State) -> states.State:
+    """The tensors to store of one expert: its packed change of the base, and its head."""
+    own = {n.removeprefix("enc."): v for n, v in expert.items() if n.startswith("enc.")}
+    packed = packing.pack({n: v - base[n] for n, v in own.items()}, RANK)
+    heads = {f"{task}/{n}": v.half() for n, v in expert.items() if n.startswith("head.")}
+    return {f"{task}/{n}": v for n, v in packed.items()} | heads
+
+
 def build(sources: Path, work: Path, out: Path, seed: int = 0) -> None:
     """Write the suite's files to `out`; its manifest, which makes them a suite, last."""
     archives.check(sources, ARCHIVES)
@@ -276,20 +290,13 @@ def build(sources: Path, work: Path, out: Path, seed: int = 0) -> None:
                 backbone,
                 base,
                 parts["train"],
-                len(classes),
+                zero_head(len(classes), backbone.width),
                 seed=seed,
                 label=task,
                 steps=STEPS[task],
             )
             states.save(expert, kept)
-        expert = checkpoints.load(kept)
-        change = {
-            n.removeprefix("enc."): v - base[n.removeprefix("enc.")]
-            for n, v in expert.items()
-            if n.startswith("enc.")
-        }
-        packed |= {f"{task}/{n}": v for n, v in packing.pack(change, RANK).items()}
-        packed |= {f"{task}/{n}": v.half() for n, v in expert.items() if n.startswith("head.")}
+        packed |= packed_expert(task, checkpoints.load(kept), base)
         tables[f"{task}.csv.gz"] = _table(parts, classes)
         tasks += [
             f"[tasks.{task}]",
