@@ -7,6 +7,7 @@ gathers all records into `book/claims/verdicts.json`. What a claim is, and what 
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
@@ -98,22 +99,28 @@ class Verdict:
 
     def _html(self):
         stated = claims()[self.id]
-        tolerance = f" ({escape(self.tolerance)})" if self.tolerance else ""
+        tolerance = f" ({_rich(self.tolerance)})" if self.tolerance else ""
         said_by = "" if stated.speaker == "paper" else f" · said by: {stated.speaker}"
         lines = [
             f"<strong>{self.verdict}</strong> · {stated.strength} · <code>{self.id}</code>"
             f" · {escape(stated.where)}{said_by}",
-            f"<em>{escape(stated.claim)}</em>",
-            f"<strong>Measured</strong> {escape(self.measured)}<br>"
-            f"<strong>Expected</strong> {escape(self.expected)}{tolerance}",
+            f"<em>{_rich(stated.claim)}</em>",
+            f"<strong>Measured</strong> {_rich(self.measured)}<br>"
+            f"<strong>Expected</strong> {_rich(self.expected)}{tolerance}",
         ]
         if self.correction:
-            lines.append(f"<strong>Corrected</strong> {escape(self.correction)}")
-        lines.append(escape(self.note))
+            lines.append(f"<strong>Corrected</strong> {_rich(self.correction)}")
+        lines.append(_rich(self.note))
         if stated.changed:
-            lines.append(f"<small>Rule changed after a result: {escape(stated.changed)}</small>")
+            lines.append(f"<small>Rule changed after a result: {_rich(stated.changed)}</small>")
         body = "".join(f"<p>{line}</p>" for line in lines)
         return f'<div class="verdict verdict-{CSS[self.verdict]}" id="{self.id}">{body}</div>'
+
+
+def _rich(text: str) -> str:
+    """HTML of a claim's sentence, with its `code` and *emphasis*."""
+    text = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return re.sub(r"(?<![\w*])\*(?=\S)([^*]+)(?<=\S)\*(?![\w*])", r"<em>\1</em>", text)
 
 
 def verdict(claim_id: str, outcome: Outcome) -> Verdict:
@@ -304,25 +311,25 @@ def register(table: pd.DataFrame) -> str:
     """
     cells = []
     for i, row in table.iterrows():
-        tolerance = f" ({escape(row.tolerance)})" if row.tolerance else ""
+        tolerance = f" ({_rich(row.tolerance)})" if row.tolerance else ""
         data = " ".join(
             f'data-{key}="{row[key]}"'
             for key in ("paper", "verdict", "kind", "strength", "speaker", "headline")
         )
         corrected = (
-            f"<p><strong>Corrected</strong> {escape(row.correction)}</p>" if row.correction else ""
+            f"<p><strong>Corrected</strong> {_rich(row.correction)}</p>" if row.correction else ""
         )
         link = f'<a href="{address(row.page, i)}">{row.page}</a>' if row.page else ""
         cells.append(
             f'<tr id="{i}" {data}>'
             f'<td><span class="verdict-{CSS.get(row.verdict, "undecided")}">'
             f"{row.verdict or 'no verdict'}</span><br><small>{row.strength}</small></td>"
-            f"<td>{escape(row.claim)}<br><small>{row.paper}, {escape(row['where'])} · "
+            f"<td>{_rich(row.claim)}<br><small>{row.paper}, {escape(row['where'])} · "
             f'<a href="#{i}"><code>{i}</code></a></small>'
             f'<details><summary aria-label="evidence for {i}">evidence</summary>'
-            f"<p><strong>Measured</strong> {escape(row.measured)}</p>"
-            f"<p><strong>Expected</strong> {escape(row.expected)}{tolerance}</p>"
-            f"{corrected}<p>{escape(row.note)}</p></details></td>"
+            f"<p><strong>Measured</strong> {_rich(row.measured)}</p>"
+            f"<p><strong>Expected</strong> {_rich(row.expected)}{tolerance}</p>"
+            f"{corrected}<p>{_rich(row.note)}</p></details></td>"
             f"<td>{link}</td></tr>"
         )
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Verdict", "Claim", "Decided on"))
@@ -343,12 +350,13 @@ def says(chapter: int, executed: str = "") -> HTML:
         link = address(row.page, i) if row.page else ""
         evidence = f' <a href="{link}">evidence</a>' if link else ""
         mended = row.correction if row.headline else ""
-        told = f"<br><small>{escape(mended)}</small>" if mended else ""
+        told = f"<br><small>Corrected: {_rich(mended)}</small>" if mended else ""
+        said_by = "" if row.speaker == "paper" else f"<br>said by: {row.speaker}"
         return (
             f'<tr id="{i}" data-evidence="{link}">'
             f'<td><span class="verdict-{CSS.get(row.verdict, "undecided")}">'
-            f"{row.verdict or 'no verdict'}</span><br><small>{row.strength}</small></td>"
-            f"<td>{escape(row.claim)}{evidence}{told}</td></tr>"
+            f"{row.verdict or 'no verdict'}</span><br><small>{row.strength}{said_by}</small></td>"
+            f"<td>{_rich(row.claim)}{evidence}{told}</td></tr>"
         )
 
     head = '<thead><tr><th scope="col">Verdict</th><th scope="col">Claim</th></tr></thead>'

@@ -441,6 +441,19 @@ def test_the_card_says_who_speaks_if_not_the_paper_and_which_rule_was_changed(bo
     assert "Rule changed after a result: From 5 % to &lt;6 %.</small>" in html
 
 
+@pytest.mark.parametrize(
+    "text, html",
+    {
+        "see `a <b>`, *holds, corrected*.": "see <code>a &lt;b&gt;</code>, <em>holds, corrected</em>.",
+        "(*fails*)": "(<em>fails</em>)",
+        "2 * 3 * 4, W*W*W and k*e, a*": "2 * 3 * 4, W*W*W and k*e, a*",
+    }.items(),
+)
+def test_code_and_emphasis_of_a_sentence_are_shown(text, html, book):
+    book(plain={"changed": text})
+    assert f": {html}</small>" in ledger.verdict("plain", Outcome(True, values=VALUES))._html()
+
+
 def test_what_counts_leaves_out_observations_and_third_parties(book):
     book(
         plain={},
@@ -500,6 +513,7 @@ def test_a_lesson_shows_its_headlines_and_folds_the_rest_with_an_anchor_for_each
         assert [i for i in claims.claims() if f'<tr id="{i}"' in part] == ids
         assert part.count("<tr id=") == len(ids)
     assert "verdict-corrected" in shown and "small networks" in shown and "a &lt; b." in shown
+    assert "<small>Corrected: by 2 &amp; more." in shown
     assert "verdict-fails" in folded and "verdict-undecided" in folded and "no verdict" in folded
 
 
