@@ -37,6 +37,7 @@ RUNS = {
     # Its rows of ImageNet's kernels are stored; to compute them needs another package.
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
     "04h": (SMALL, {"04h-curves.csv"}),
+    "04j": ({"networks": ["ResNet18"], "images": 4}, {"04j-use.csv", "04j-making.csv"}),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
@@ -47,6 +48,7 @@ BAD = {
     "04d": ({"networks": ["vgg11_bn"]}, "networks is .*; allowed: .*vgg5"),
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
+    "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
 }
 
