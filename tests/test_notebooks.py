@@ -58,16 +58,39 @@ def test_no_output_is_an_error_or_a_warning(code):
     )
 
 
+def has_image(cell):
+    outputs = cell.get("outputs", [])
+    return any(kind.startswith("image/") for out in outputs for kind in out.get("data", {}))
+
+
+def shown(cell, what):
+    """What the metadata say of the cell's `image` or `figure`."""
+    return cell.metadata.get("mystnb", {}).get(what, {})
+
+
 def test_every_image_has_alternative_text(code):
-    def has_image(cell):
-        return any(
-            kind.startswith("image/") for output in cell.outputs for kind in output.get("data", {})
-        )
+    pictured = [cell for cell in code if has_image(cell)]
+    assert not names(cell for cell in pictured if len(shown(cell, "image").get("alt", "")) < 20)
 
-    def alternative(cell):
-        return cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
 
-    assert not names(cell for cell in code if has_image(cell) and len(alternative(cell)) < 20)
+def test_every_figure_of_an_evidence_page_has_a_caption_and_a_name_of_its_page():
+    uncaptioned, misnamed = [], []
+    for path in (path for path in PATHS if path.parent.name == "evidence"):
+        prefix = f"fig-{path.stem.split('-')[0]}-"
+        cells = nbformat.read(path, as_version=nbformat.NO_CONVERT).cells
+        for cell in filter(has_image, cells):
+            figure, where = shown(cell, "figure"), (path.stem, cell.id)
+            if len(figure.get("caption", "")) < 20 or "\n" in figure["caption"]:
+                uncaptioned.append(where)
+            if not re.fullmatch(re.escape(prefix) + "[a-z0-9-]+", figure.get("name", "")):
+                misnamed.append(where)
+    assert not uncaptioned and not misnamed
+
+
+def test_no_two_figures_have_one_name():
+    cells = [c for path in PATHS for c in nbformat.read(path, nbformat.NO_CONVERT).cells]
+    found = [shown(cell, "figure")["name"] for cell in cells if "name" in shown(cell, "figure")]
+    assert found and len(set(found)) == len(found)
 
 
 def test_nothing_is_stored_that_differs_from_run_to_run(notebook):
