@@ -27,7 +27,7 @@ CONTROLS = {
 LONG = {"epochs": 30, "count": 5}  # of models that begin with random weights
 
 
-def control_keys(
+def beside_keys(
     r: OpenSuite, networks: Iterable[str], task: str, seeds: Sequence[int], control: str, **settings
 ) -> list[FineTuned]:
     """Keys of a control's groups: `one` classifier for all, large `own` ones, or `random` starts.
@@ -66,12 +66,9 @@ def ahead_of(table: Table, first: str, second: str) -> Table:
 
     `table` has a `value` and `images` for each network, start and `what`.
     """
-    wide = table.pivot_table("value", START, "what", sort=False)
-    images = table.groupby(START, sort=False).images.min()
-    if not {first, second} <= set(wide):
-        return Table(columns=[*START, "value", "images"])
-    value = (wide[first] - wide[second]).rename("value")
-    return pd.concat([value, images], axis=1).dropna().reset_index()
+    one, other = (table[table.what == what] for what in (first, second))
+    both = one.merge(other[[*START, "value"]], on=START, suffixes=("", "_other"))
+    return both.assign(value=both.value - both.value_other)[[*START, "value", "images"]]
 
 
 def method_scores(averages: Table, members: int, images: int) -> Table:

@@ -55,11 +55,11 @@ def resolved(losses: Table) -> Table:
     Columns network, seed, what (`returned`, `beyond half`), value, images. With BatchNorm both have
     new moments: it is what election returns beyond them.
     """
-    by = [*START, "images"]
-    soup, mended = (t.set_index(by).value for t in (soups_of_two(losses), elected_losses(losses)))
-    found = {"returned": soup - mended, "beyond half": soup / 2 - mended}
-    long = pd.concat(found, names=["what"]).rename("value").dropna()
-    return long.reset_index()
+    both = soups_of_two(losses).merge(elected_losses(losses), on=[*START, "images"])
+    soup, mended = both.value_x, both.value_y
+    kinds = {"returned": soup - mended, "beyond half": soup / 2 - mended}
+    tables = [both.assign(what=what, value=value) for what, value in kinds.items()]
+    return pd.concat(tables, ignore_index=True)[[*START, "what", "value", "images"]]
 
 
 def refit_returns(losses: Table) -> Table:

@@ -141,7 +141,7 @@ def test_controls_are_groups_of_other_classifiers_or_starts():
     r, usual = open_suite("mini8", "cpu"), {"count": 10, "epochs": 12, "head": "small"}
 
     def keys(control):
-        return compared.control_keys(r, ["vgg11", "vgg5"], "fashion", (0, 1), control, **usual)
+        return compared.beside_keys(r, ["vgg11", "vgg5"], "fashion", (0, 1), control, **usual)
 
     assert [(k.head, k.start, k.count) for k in keys("one")] == [("one", "shared", 10)] * 4
     assert {k.head for k in keys("own")} == {"own"} and len(keys("own")) == 4
