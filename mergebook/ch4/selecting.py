@@ -90,10 +90,10 @@ def divided(classes: Answers, y: Tensor, count: int, images: int, seed: int, shu
 def selection_rows(key: FineTuned, sources: Mapping[str, str], device: str) -> list[dict]:
     """How many models greedy soups keep, and how far they end above their first one, in points.
 
-    `divided`: over 200 random divisions of validation and test images, by how many select, the rest
-    measures; `shuffled labels`: so, with labels that say nothing. `begun with`: a row for each
-    model, selected on validation images and measured on test images; `in order` is the first of
-    these rules with the best model. `seen`: selected on training images.
+    `divided`: over 200 random divisions of validation and test images, by how many select, as long
+    as some are left to measure; `shuffled labels`: so, with labels that say nothing. `begun with`:
+    a row for each model, selected on validation images and measured on test images; `in order` is
+    the first of these rules with the best model. `seen`: selected on training images.
 
     `below` and `above` are percent of the selections. Raises `ValueError` for several labels an
     image.
@@ -106,7 +106,7 @@ def selection_rows(key: FineTuned, sources: Mapping[str, str], device: str) -> l
     classes, count = predictions_of(net, models, x), len(models)
     val = torch.arange(len(splits["val"][1]))
     rest, rows = torch.arange(len(val), len(y)), []
-    for images in SIZES:
+    for images in (n for n in SIZES if n < len(y)):
         found = divided(classes, y, count, images, key.seed, shuffled=False)
         rows.append(summed_up("divided", images, *found))
     found = divided(classes, y, count, len(val), key.seed, shuffled=True)
