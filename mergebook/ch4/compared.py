@@ -6,13 +6,13 @@ nothing of other images but this: none is narrower than images that the test doe
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
+from mergebook.ch4.gaps import no_narrower
 from mergebook.ch4.soups import FineTuned, fine_tuned_keys
 from mergebook.intervals import Interval, of_mean
 from mergebook.page import OpenSuite
-from mergehelpers import evaluate, zoo
+from mergehelpers import zoo
 
 Table = pd.DataFrame
 START = ["network", "seed"]
@@ -48,11 +48,7 @@ def start_interval(values: Iterable[float], images: int, among: int = 1) -> Inte
     Never narrower than `images` test images allow (`evaluate.missed`): starts share them. `among`
     many of them have 95 % together (Bonferroni). NaN bounds for fewer than two starts.
     """
-    found, least = of_mean(values, among), evaluate.missed([images], 0.025 / among)
-    if np.isnan(found.low):
-        return found
-    low, high = min(found.low, found.value - least), max(found.high, found.value + least)
-    return Interval(found.value, low, high)
+    return no_narrower(of_mean(values, among), images, among)
 
 
 def score_intervals(table: Table, among: int = 1) -> dict[str, Interval]:
