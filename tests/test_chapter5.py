@@ -15,10 +15,6 @@ RUNS = {
         {"second_suite": "", "tasks": 2, "samples": 8, "test_samples": 24},
         {"05a-merges.csv", "05a-trained.csv", "05a-deployed.csv"},
     ),
-    "05-ft-classifier": (
-        {"tasks": ["photos", "stamps"], "samples": 24, "perplexity": 4},
-        {"05-repairs.csv"},
-    ),
     "05b-protocols": (
         {
             "second_suite": "",
@@ -81,18 +77,19 @@ def test_the_page_runs_on_another_suite_and_writes_its_tables(suite, tmp_path, p
     )
 
 
+def test_the_lesson_runs_on_it(suite):
+    few = {"shots": 2, "steps": 3, "test_samples": 20, "device": "cpu"}
+    pages.through(PAGES["05-ft-classifier"], few | {"suite": str(suite)})
+
+
 @pytest.mark.parametrize(
     ("page", "bad", "message"),
     [
+        ("05-ft-classifier", {"scale": 0}, "scale is 0; allowed: a number above 0, 10 or less"),
         (
             "05-ft-classifier",
-            {"tasks": ["senses", "cats"]},
-            "task is 'cats'; allowed: film, tweets, senses, novels, order",
-        ),
-        (
-            "05-ft-classifier",
-            {"perplexity": 100},
-            "perplexity is 100; allowed: below a third of samples, here 250",
+            {"shots": 90},
+            "90 shots asked of the class 'act', which has 25 samples to draw from",
         ),
         ("05a-definitions", {"scale": 0.0}, "scale is 0.0; allowed: a number above 0"),
         ("05a-definitions", {"samples": 500}, "samples is 500; allowed: a whole number from 8"),
