@@ -71,7 +71,7 @@ def maps(turn=0.1, linear=0.095, base=0.3, again=0.1, moved=0.4, gain=5.0):
                     right = 70 + gain * (family in errors) + 0.2 * (-1) ** (i + (family in errors))
                     row = {"suite": suite, "model": model, "task": task, "family": family}
                     row |= {"mixed": False, "error": errors.get(family, moved), "se": 0.002}
-                    out.append(row | {"accuracy": right})
+                    out.append(row | {"repaired": right})
     return pd.DataFrame(out)
 
 

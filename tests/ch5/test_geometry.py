@@ -64,17 +64,17 @@ def test_a_second_fine_tuning_starts_at_the_base_and_depends_on_steps_and_seed(s
 def test_the_best_setting_is_chosen_and_the_first_of_equal_ones():
     table = pd.DataFrame(
         [("m", "TIES", 0.2, 1.0, 70.0), ("m", "TIES", 0.5, 1.0, 71.0), ("m", "TIES", 0.5, 2.0, 71)],
-        columns=["models", "model", "keep", "scale", "accuracy"],
+        columns=["models", "model", "keep", "scale", "val"],
     )
-    assert encoders.chosen(table) == {("m", "TIES"): (0.5, 1.0)}
+    assert encoders.best_settings(table) == {("m", "TIES"): (0.5, 1.0)}
 
 
 def test_validation_accuracy_of_a_setting(small, place):
     key = encoders.Tried(small.mark, "weight averaging", 0.0, 0.0)
     right = small.answers(small.average, "val")
     expected = 100 * np.mean([x.double().mean() for x in right.values()])
-    assert encoders.on_validation(key, **place)["accuracy"] == pytest.approx(expected, abs=1e-4)
-    tried = encoders.settings(small)
+    assert encoders.on_validation(key, **place)["val"] == pytest.approx(expected, abs=1e-4)
+    tried = encoders.settings_to_try(small)
     assert len(tried) == len(set(tried)) == 13
 
 
@@ -82,12 +82,12 @@ def test_validation_accuracy_of_a_setting(small, place):
 
 
 def test_features_of_the_expert_beside_themselves_and_moved(place, base_key):
-    row = geometry.compared(replace(base_key, model=EXPERT), **place)
+    row = geometry.beside_expert(replace(base_key, model=EXPERT), **place)
     assert row["shift"] == 0 and row["size"] == row["cka"] == row["shared"] == 1
     assert row["told"] == pytest.approx(50)
     v = encoders.views(base_key, **place)
     x, y = v.model("test").numpy(), v.expert("test").numpy()
-    row = geometry.compared(base_key, **place)
+    row = geometry.beside_expert(base_key, **place)
     spread = np.sqrt(((y - y.mean(0)) ** 2).sum(1).mean())
     assert row["shift"] == pytest.approx(np.linalg.norm(x.mean(0) - y.mean(0)) / spread, abs=1e-5)
     own = np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())
@@ -166,7 +166,7 @@ def test_each_family_finds_the_map_it_has(place, base_key, monkeypatch, move, ex
     assert {name for name, row in rows.items() if row["error"] < 1e-3} == exact
     assert rows[far]["error"] > 0.05
     for name in exact:
-        assert rows[name]["accuracy"] >= 98 and rows[name]["se"] < 1e-3
+        assert rows[name]["repaired"] >= 98 and rows[name]["se"] < 1e-3
 
 
 def test_errors_of_a_fit_by_hand_and_of_mixed_inputs(place, base_key, monkeypatch):
@@ -177,7 +177,7 @@ def test_errors_of_a_fit_by_hand_and_of_mixed_inputs(place, base_key, monkeypatc
     left = ((x - y) ** 2).sum(1) / ((y - y.mean(0)) ** 2).sum(1).mean()
     assert rows["nothing"]["error"] == pytest.approx(left.mean(), abs=1e-5)
     assert rows["nothing"]["se"] == pytest.approx(left.std(ddof=1) / len(x) ** 0.5, abs=1e-5)
-    [key] = maps.keys([base_key], mixed=True)
+    [key] = maps.map_keys([base_key], mixed=True)
     mixed = {r["family"]: r for r in maps.fitted(key, **place)}
     assert mixed["rotation"]["error"] > 3 * rows["rotation"]["error"]
 

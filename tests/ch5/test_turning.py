@@ -10,7 +10,7 @@ import torch
 from mergebook import studies
 from mergebook.ch5 import encoders, turning
 from mergebook.ch5.encoders import BASE, Encoder
-from mergebook.ch5.turning import EXACT, FEW, FREE, NEW_HEAD, PENALISED, RANDOM_HEAD, Turned
+from mergebook.ch5.turning import EXACT, FEW, FREE, NEW_HEAD, PENALISED, RANDOM_HEAD, Repair
 from mergehelpers import alignment
 
 WIDTH = 6
@@ -18,7 +18,7 @@ WIDTH = 6
 
 @pytest.fixture(scope="module")
 def key(small):
-    return Turned(
+    return Repair(
         small.mark, "weight averaging", 0.0, 0.0, "photos", 6, 24, amount=60, draws=2, rates=(3e-2,)
     )
 
@@ -44,7 +44,9 @@ def share(row):
 def test_every_repair_undoes_a_rotation(key, place, rotated):
     before = (rotated.head(rotated.model("test")).argmax(1) == rotated.labels("test")).double()
     for kind in (FREE, EXACT, NEW_HEAD, PENALISED):
-        row = turning.turned(replace(key, kind=kind, alpha=0.01 * (kind == PENALISED)), **place)
+        row = turning.train_repair(
+            replace(key, kind=kind, alpha=0.01 * (kind == PENALISED)), **place
+        )
         assert min(share(row)) > 0.9 > 0.6 > row["old_head"] / 100, kind
         assert row["old_head"] == pytest.approx(100 * float(before.mean()), abs=1e-4)
         assert row["cka"] == pytest.approx(1, abs=1e-4)  # a rotation changes no geometry
@@ -53,7 +55,7 @@ def test_every_repair_undoes_a_rotation(key, place, rotated):
 
 def test_the_penalty_makes_m_orthogonal(key, place, rotated):
     free, firm = (
-        turning.turned(replace(key, kind=k, alpha=a, train_steps=600), **place)
+        turning.train_repair(replace(key, kind=k, alpha=a, train_steps=600), **place)
         for k, a in ((FREE, 0.0), (PENALISED, 0.1))
     )
     assert firm["defect"] < 0.02 < 0.2 < free["defect"]
@@ -63,7 +65,9 @@ def test_forms_of_an_orthogonal_m_keep_the_gram_matrix(key, rotated):
     v, plan = rotated, {"seed": 1, "rate": 3e-2}
     soft = v.head(v.expert("train")).softmax(-1)
     for kind, like in ((EXACT, v.head), (RANDOM_HEAD, turning.random_like(v.head, 1))):
-        found, _ = turning.repaired(replace(key, kind=kind), v.model("train"), soft, v.head, **plan)
+        found, _ = turning.trained_once(
+            replace(key, kind=kind), v.model("train"), soft, v.head, **plan
+        )
         assert torch.allclose(found.weight @ found.weight.T, like.weight @ like.weight.T, atol=1e-9)
         assert torch.equal(found.bias, v.head.bias)
     drawn = turning.random_like(v.head, 1)
@@ -74,7 +78,7 @@ def test_forms_of_an_orthogonal_m_keep_the_gram_matrix(key, rotated):
 def test_a_free_m_is_the_head_it_makes(key, rotated):
     v = rotated
     soft = v.head(v.expert("train")).softmax(-1)
-    found, defect = turning.repaired(key, v.model("train"), soft, v.head, 0, 1e-2)
+    found, defect = turning.trained_once(key, v.model("train"), soft, v.head, 0, 1e-2)
     by_hand = alignment.fit_map(v.model("train"), soft, v.head, alignment.Plan(100, 1e-2))
     z = v.model("test")
     assert torch.allclose(found(z), v.head(by_hand(z)), atol=1e-9)
@@ -94,7 +98,7 @@ def test_inputs_that_train_a_repair(key, rotated):
 
 def test_the_first_draw_chooses_the_rate_on_validation_inputs(key, place, rotated):
     slow, both = (
-        turning.turned(replace(key, kind=NEW_HEAD, rates=r), **place)
+        turning.train_repair(replace(key, kind=NEW_HEAD, rates=r), **place)
         for r in ((1e-9,), (1e-9, 3e-2))
     )
     assert np.mean(share(slow)) * 100 == pytest.approx(slow["old_head"], abs=1)
@@ -174,8 +178,8 @@ def rows_of(**right):
 
 def test_losses_and_the_table_by_hand():
     rows = rows_of(free_M=(80, 90), exactly_orthogonal_M=(70, 80), new_head=(60,))
-    assert turning.lost(rows, "a", EXACT).value == pytest.approx(10)
-    assert turning.lost(rows, "a", NEW_HEAD).value == pytest.approx(20)  # of the first draw
+    assert turning.loses(rows, "a", EXACT).value == pytest.approx(10)
+    assert turning.loses(rows, "a", NEW_HEAD).value == pytest.approx(20)  # of the first draw
     assert turning.unrepaired(rows, "a").value == pytest.approx(35)
     assert turning.defect_of(rows, "a") == 0.5
     found = turning.table_2(rows)["a"]

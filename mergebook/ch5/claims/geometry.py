@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 
 from mergebook.ch5.encoders import AGAIN, BASE, MERGES
-from mergebook.ch5.geometry import by_task
+from mergebook.ch5.geometry import on_tasks
 from mergebook.ch5.maps import error_of
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import Interval, of_mean
@@ -32,13 +32,13 @@ def trusted(apart: Table):
     for suite, part, _ in suites(apart):
         tasks = sorted(part[part.model == AGAIN].task)
         if tasks:
-            expert, again = (by_task(part, m, "under_head", tasks) for m in (EXPERT, AGAIN))
+            expert, again = (on_tasks(part, m, "under_head", tasks) for m in (EXPERT, AGAIN))
             if again.mean() > expert.mean() - GOOD:
                 yield suite, part, tasks
 
 
 @claim("ftc-representation-shift")
-def shifted(apart: Table) -> Outcome:
+def clouds_apart(apart: Table) -> Outcome:
     """A probe tells merges from experts in nearly all cases, in every suite; and more than two
     fine-tunings of one task, or their means lie farther apart, where there is such a control.
 
@@ -47,19 +47,19 @@ def shifted(apart: Table) -> Outcome:
     """
     told, more, again, rows = {}, [], [], []
     for suite, part, tasks in suites(apart):
-        told[suite] = [of_mean(by_task(part, m, "told", tasks), N) for m in MERGES]
-        means = [by_task(part, m, "shift", tasks).mean() for m in MERGES]
+        told[suite] = [of_mean(on_tasks(part, m, "told", tasks), N) for m in MERGES]
+        means = [on_tasks(part, m, "shift", tasks).mean() for m in MERGES]
         found = [x.value for x in told[suite]]
         rows.append({"suite": suite, "least": min(found), "most": max(found)})
         rows[-1] |= {"shift_low": min(means), "shift_high": max(means)}
     controls = []
     for suite, part, tasks in trusted(apart):
-        control = {name: by_task(part, AGAIN, name, tasks) for name in ("told", "shift")}
+        control = {name: on_tasks(part, AGAIN, name, tasks) for name in ("told", "shift")}
         again.append(float(control["told"].mean()))
         controls.append({"suite": suite, "tasks": len(tasks), "told": again[-1]})
         ratios = []
         for m in MERGES:
-            own = {name: by_task(part, m, name, tasks) for name in control}
+            own = {name: on_tasks(part, m, name, tasks) for name in control}
             gains = {name: of_mean(own[name] - control[name], N) for name in control}
             more.append(gains["told"].low > 10 or gains["shift"].above)
             ratios.append(own["shift"].mean() / control["shift"].mean())
@@ -88,13 +88,13 @@ def alike_in_clusters(apart: Table, clusters: Table) -> Outcome:
         other = clusters[clusters.suite == suite]
 
         def gaps(table, measure, among, tasks=tasks):
-            of = {m: by_task(table, m, measure, tasks) for m in MERGES}
+            of = {m: on_tasks(table, m, measure, tasks) for m in MERGES}
             return [of_mean(of[a] - of[b], among) for a, b in pairs]
 
         gap = max(gaps(part, "under_head", len(pairs)), key=lambda x: abs(x.value))
         row = {"suite": suite, "gap": abs(gap.value)}
         row |= {c: max(abs(x.value) for x in gaps(other, c, 1)) for c in CLUSTERS}
-        probes = {m: by_task(other, m, "probe", tasks).mean() for m in (*MERGES, BASE, EXPERT)}
+        probes = {m: on_tasks(other, m, "probe", tasks).mean() for m in (*MERGES, BASE, EXPERT)}
         row |= {"base": probes[BASE], "expert": probes[EXPERT]}
         row |= {"least": min(probes[m] for m in MERGES), "most": max(probes[m] for m in MERGES)}
         rows.append(row | {"counts": "counted" if gap.beyond(GAP) else "not counted"})
@@ -112,7 +112,7 @@ def alike_in_clusters(apart: Table, clusters: Table) -> Outcome:
 
 def nearer(clusters: Table, model: str, measure: str, tasks) -> Interval:
     """A model's number minus the middle of the base's and the expert's, over tasks."""
-    own, base, expert = (by_task(clusters, m, measure, tasks) for m in (model, BASE, EXPERT))
+    own, base, expert = (on_tasks(clusters, m, measure, tasks) for m in (model, BASE, EXPERT))
     return of_mean(own - (base + expert) / 2)
 
 
@@ -124,7 +124,7 @@ def good_clusters(clusters: Table) -> Outcome:
     good, bad, rows = [], [], []
     for suite, part, tasks in suites(clusters):
         places = [nearer(part, m, c, tasks) for m in MERGES for c in ALL_CLUSTERS]
-        of = {m: by_task(part, m, "silhouette", tasks).mean() for m in (*MERGES, BASE, EXPERT)}
+        of = {m: on_tasks(part, m, "silhouette", tasks).mean() for m in (*MERGES, BASE, EXPERT)}
         row = {"suite": suite, "base": of[BASE], "expert": of[EXPERT], "places": len(places)}
         row |= {"least": min(of[m] for m in MERGES), "most": max(of[m] for m in MERGES)}
         row |= {"good": sum(x.above for x in places), "bad": sum(x.below for x in places)}
@@ -147,7 +147,7 @@ def arrangement_kept(apart: Table, maps: Table) -> Outcome:
         there = maps[(maps.suite == suite) & maps.task.isin(tasks)]
         control, se = error_of(there, AGAIN, "similarity")
         alike = {
-            (m, name): by_task(part, m, name, tasks).mean()
+            (m, name): on_tasks(part, m, name, tasks).mean()
             for m in (*MERGES, AGAIN, BASE)
             for name in ("cka", "shared")
         }

@@ -14,10 +14,10 @@ from mergebook.ch5.turning import (
     RANDOM_HEAD,
     SCRAMBLED,
     STRETCHED,
-    answers,
     defect_of,
-    lost,
+    loses,
     old_head,
+    right_answers,
     unrepaired,
 )
 from mergebook.claims import Outcome, claim
@@ -44,7 +44,7 @@ def misaligned(turned: Table):
 
 def _drops(turned: Table) -> dict[str, list[Interval]]:
     """What the exactly orthogonal M loses against the free one, a list of merges for a suite."""
-    return {s: [lost(p, m, EXACT, N) for m in MERGES] for s, p in misaligned(turned)}
+    return {s: [loses(p, m, EXACT, N) for m in MERGES] for s, p in misaligned(turned)}
 
 
 def _named(found: dict[str, list[Interval]]) -> list[dict]:
@@ -93,11 +93,11 @@ def penalty_turns(turned: Table) -> Outcome:
             continue
         defects = {m: defect_of(part, m, alpha, long=True) for m in MERGES}
         reached += [d < ORTHOGONAL for d in defects.values()]
-        long[suite] = [lost(part, m, PENALISED, N, alpha=alpha, long=True) for m in MERGES]
+        long[suite] = [loses(part, m, PENALISED, N, alpha=alpha, long=True) for m in MERGES]
         for m in MERGES:
             if alpha in set(part[part.train_steps == BRIEF].alpha):
                 row = {"suite": suite, "model": m, "defect": defect_of(part, m, alpha)}
-                brief.append(row | {"lost": lost(part, m, PENALISED, alpha=alpha)})
+                brief.append(row | {"lost": loses(part, m, PENALISED, alpha=alpha)})
     exact = _drops(turned)
     (cheap, dear), (within, beyond) = _bounded(long, TWO), _bounded(exact, TWO)
     turned_so = bool(reached) and all(reached)
@@ -157,7 +157,7 @@ def steps(maps: Table) -> Outcome:
         row = {f: [] for f in families} | {"points": []}
         for m in MERGES:
             error = {f: error_of(part, m, f) for f in (*families, "nothing", "similarity")}
-            own = part[part.model == m].pivot(index="task", columns="family", values="accuracy")
+            own = part[part.model == m].pivot(index="task", columns="family", values="repaired")
             gains = [of_mean(own.rotation - own[f]) for f in ("nothing", "translation", "scale")]
             least = min(error["translation"], error["scale"])
             needed.append(_over(error["similarity"], least, 1, N).below)
@@ -179,11 +179,12 @@ def rigid_features(turned: Table) -> Outcome:
     """
     told, blind, rows, bases, heads = [], [], [], [], []
     for suite, part in turned.groupby("suite"):
-        base = lost(part, BASE, EXACT, 2 * N + 1)
-        merges = [lost(part, m, EXACT).value for m in MERGES]
+        base = loses(part, BASE, EXACT, 2 * N + 1)
+        merges = [loses(part, m, EXACT).value for m in MERGES]
         bases.append({"suite": suite, "lost": base, "least": min(merges), "most": max(merges)})
         found = [
-            of_runs(*(answers(part, m, k) for k in (EXACT, RANDOM_HEAD)), 2 * N + 1) for m in MERGES
+            of_runs(*(right_answers(part, m, k) for k in (EXACT, RANDOM_HEAD)), 2 * N + 1)
+            for m in MERGES
         ]
         heads.append({"suite": suite, "least": min(x.value for x in found)})
         heads[-1]["most"] = max(x.value for x in found)
@@ -192,7 +193,7 @@ def rigid_features(turned: Table) -> Outcome:
             continue
         like = part[part.kind == EXACT].groupby(["model", "through"]).cka.mean()
         for m in MERGES:
-            x = lost(part, m, EXACT, 2 * N + 1, through=STRETCHED)
+            x = loses(part, m, EXACT, 2 * N + 1, through=STRETCHED)
             told.append(x.low > LITTLE)
             blind.append(x.high < LITTLE)
             row = {"suite": suite, "model": m, "lost": x, "cka": like[m, ""]}
@@ -215,7 +216,7 @@ def few_samples(turned: Table) -> Outcome:
         whole = turned[turned.suite == suite]
         for m in MERGES:
             few, many = (
-                np.array([100 * x.mean() for x in answers(part, m, kind, through=SCRAMBLED)])
+                np.array([100 * x.mean() for x in right_answers(part, m, kind, through=SCRAMBLED)])
                 for kind in (FEW, NEW_HEAD)
             )
             old = old_head(part, m, SCRAMBLED)
@@ -224,7 +225,7 @@ def few_samples(turned: Table) -> Outcome:
             easy.append(gain.above)
             row = {"suite": suite, "model": m, "gain": gain, "old": old.mean()}
             row |= {"few": few.mean(), "many": many.mean()}
-            own = answers(whole, m, FEW)
+            own = right_answers(whole, m, FEW)
             rows.append(row | {"own": 100 * np.mean([x.mean() for x in own])})
             rows[-1]["own_old"] = old_head(whole, m).mean()
     shown, against = (bool(found) and all(found) for found in (hard, easy))
