@@ -165,7 +165,9 @@ def turned_keys(
         out += [replace(one, kind=PENALISED, alpha=a) for a in alphas]
         if encoder.model != BASE and width < WIDE:
             less = replace(one, draws=min(2, one.draws), rates=FEW_RATES)
-            kinds = ((STRETCHED, FREE), (STRETCHED, EXACT), (SCRAMBLED, NEW_HEAD), (SCRAMBLED, FEW))
+            stretched = replace(one, rates=FEW_RATES, through=STRETCHED)
+            out += [replace(stretched, kind=kind) for kind in (FREE, EXACT)]
+            kinds = ((SCRAMBLED, NEW_HEAD), (SCRAMBLED, FEW))
             out += [replace(less, kind=kind, through=name) for name, kind in (*kinds, ("", FEW))]
             longer = replace(less, kind=PENALISED, draws=1, rates=LONG_RATES, train_steps=long)
             out += [replace(longer, alpha=a) for a in LONG_ALPHAS]

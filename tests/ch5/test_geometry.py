@@ -156,7 +156,7 @@ def turn(z):
         (lambda z: z + 3, {"translation", "scale", "rotation", "similarity", "linear"}, "nothing"),
         (turn, {"rotation alone", "rotation", "similarity", "linear"}, "scale"),
         (lambda z: 2 * turn(z) + 1, {"similarity", "linear"}, "rotation"),
-        (lambda z: z * torch.tensor([0.3, 1, 2, 3]), {"scale", "linear"}, "similarity"),
+        (lambda z: z * torch.tensor([0.8, 1, 1.25, 1.5]), {"scale", "linear"}, "similarity"),
     ],
     ids=("moved", "turned", "turned and larger", "stretched"),
 )
@@ -164,7 +164,7 @@ def test_each_family_finds_the_map_it_has(place, base_key, monkeypatch, move, ex
     monkeypatch.setattr(maps, "views", lambda *a: views_of(move))
     rows = {r["family"]: r for r in maps.fitted(maps.Mapped(**vars(base_key)), **place)}
     assert {name for name, row in rows.items() if row["error"] < 1e-3} == exact
-    assert rows[far]["error"] > 0.05
+    assert rows[far]["error"] > 0.02
     for name in exact:
         assert rows[name]["repaired"] >= 98 and rows[name]["se"] < 1e-3
 

@@ -19,7 +19,17 @@ WIDTH = 6
 @pytest.fixture(scope="module")
 def key(small):
     return Repair(
-        small.mark, "weight averaging", 0.0, 0.0, "photos", 6, 24, amount=60, draws=2, rates=(3e-2,)
+        small.mark,
+        "weight averaging",
+        0.0,
+        0.0,
+        "photos",
+        6,
+        24,
+        amount=60,
+        draws=2,
+        rates=(1e-1,),
+        train_steps=300,
     )
 
 
@@ -47,7 +57,7 @@ def test_every_repair_undoes_a_rotation(key, place, rotated):
         row = turning.train_repair(
             replace(key, kind=kind, alpha=0.01 * (kind == PENALISED)), **place
         )
-        assert min(share(row)) > 0.9 > 0.6 > row["old_head"] / 100, kind
+        assert min(share(row)) > row["old_head"] / 100 + 0.3, kind
         assert row["old_head"] == pytest.approx(100 * float(before.mean()), abs=1e-4)
         assert row["cka"] == pytest.approx(1, abs=1e-4)  # a rotation changes no geometry
         assert (row["defect"] == 0) == (kind in (EXACT, NEW_HEAD))
@@ -55,7 +65,7 @@ def test_every_repair_undoes_a_rotation(key, place, rotated):
 
 def test_the_penalty_makes_m_orthogonal(key, place, rotated):
     free, firm = (
-        turning.train_repair(replace(key, kind=k, alpha=a, train_steps=600), **place)
+        turning.train_repair(replace(key, kind=k, alpha=a, rates=(3e-2,), train_steps=600), **place)
         for k, a in ((FREE, 0.0), (PENALISED, 0.1))
     )
     assert firm["defect"] < 0.02 < 0.2 < free["defect"]
@@ -79,7 +89,7 @@ def test_a_free_m_is_the_head_it_makes(key, rotated):
     v = rotated
     soft = v.head(v.expert("train")).softmax(-1)
     found, defect = turning.trained_once(key, v.model("train"), soft, v.head, 0, 1e-2)
-    by_hand = alignment.fit_map(v.model("train"), soft, v.head, alignment.Plan(100, 1e-2))
+    by_hand = alignment.fit_map(v.model("train"), soft, v.head, alignment.Plan(300, 1e-2))
     z = v.model("test")
     assert torch.allclose(found(z), v.head(by_hand(z)), atol=1e-9)
     assert defect == alignment.defect(by_hand.matrix)
@@ -99,10 +109,10 @@ def test_inputs_that_train_a_repair(key, rotated):
 def test_the_first_draw_chooses_the_rate_on_validation_inputs(key, place, rotated):
     slow, both = (
         turning.train_repair(replace(key, kind=NEW_HEAD, rates=r), **place)
-        for r in ((1e-9,), (1e-9, 3e-2))
+        for r in ((1e-9,), (1e-9, 1e-1))
     )
     assert np.mean(share(slow)) * 100 == pytest.approx(slow["old_head"], abs=1)
-    assert min(share(both)) > 0.9
+    assert min(share(both)) > slow["old_head"] / 100 + 0.3
 
 
 # --------------------------------------------------------------------------- behind the encoder
