@@ -29,15 +29,16 @@ RUNS = {
     "05c-rotation": (
         {
             "second_suite": "",
-            "seeds": [0, 1],
             "pool": 24,
             "test_samples": 24,
             "amount": 12,
+            "draws": 2,
+            "penalties": [0.1],
+            "long_steps": 101,
             "control_tasks": 1,
             "control_steps": 2,
-            "penalties": [0, 0.01],
         },
-        {"05c-errors.csv", "05c-verdicts.csv", "05-rotation.json"},
+        {"05c-apart.csv", "05c-maps.csv", "05c-turned.csv", "matrices-trained-by-answers.json"},
     ),
     "05d-vision": (
         {
@@ -111,8 +112,8 @@ def test_the_lesson_runs_on_it(suite):
         ),
         (
             "05c-rotation",
-            {"penalties": [0, -1]},
-            r"penalties is \[0, -1\]; allowed: .* each a number, 0 or more",
+            {"penalties": [1, -1]},
+            r"penalties is \[1, -1\]; allowed: .* each a number above 0",
         ),
         (
             "05c-rotation",
