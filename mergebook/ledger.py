@@ -343,7 +343,7 @@ def says(chapter: int, executed: str = "") -> HTML:
         link = address(row.page, i) if row.page else ""
         evidence = f' <a href="{link}">evidence</a>' if link else ""
         mended = row.correction if row.headline else ""
-        told = f"<br><small>{escape(mended)}</small>" if mended else ""
+        told = f"<br><small>Corrected: {escape(mended)}</small>" if mended else ""
         return (
             f'<tr id="{i}" data-evidence="{link}">'
             f'<td><span class="verdict-{CSS.get(row.verdict, "undecided")}">'

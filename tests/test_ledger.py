@@ -500,6 +500,7 @@ def test_a_lesson_shows_its_headlines_and_folds_the_rest_with_an_anchor_for_each
         assert [i for i in claims.claims() if f'<tr id="{i}"' in part] == ids
         assert part.count("<tr id=") == len(ids)
     assert "verdict-corrected" in shown and "small networks" in shown and "a &lt; b." in shown
+    assert "<small>Corrected: by 2 &amp; more.</small>" in shown
     assert "verdict-fails" in folded and "verdict-undecided" in folded and "no verdict" in folded
 
 
