@@ -89,7 +89,7 @@ def test_an_evidence_page_runs_on_it(suite, tmp_path, page):
 
 def test_the_lesson_runs_on_it(suite):
     settings = {"suite": str(suite), "samples": 1, "test_samples": 20, "draws": 2}
-    settings |= {"keep": 0.4, "spread": 0.4}  # the example on the page, with one panel
+    settings |= {"keep": 0.4, "spread": 0.4}  # both settings are one: one panel
     cache = {"HF_DATASETS_CACHE": suite / "cache"}
     pages.through(PAGES["02"], settings, environment=cache)
 

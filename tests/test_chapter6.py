@@ -95,6 +95,22 @@ def test_facts_have_one_name_each():
     assert len({fact["id"] for fact in RELEASED}) == len(RELEASED)
 
 
+def test_a_fact_names_sections_that_the_pages_of_chapter_2_have():
+    places = [p for fact in RELEASED for p in fact["book"] if p["page"].startswith("evidence/02")]
+    headings = {
+        page: {
+            line.lstrip("# ")
+            for cell in nbformat.read(NOTEBOOKS / f"{page}.ipynb", as_version=4).cells
+            if cell.cell_type == "markdown"
+            for line in cell.source.splitlines()
+            if line.startswith("#")
+        }
+        for page in {place["page"] for place in places}
+    }
+    assert len(places) > 10
+    assert [p for p in places if p["section"] not in headings[p["page"]]] == []
+
+
 def sections(page):
     """Numbers of the headings of a notebook."""
     cells = nbformat.read(NOTEBOOKS / f"{page}.ipynb", as_version=4).cells

@@ -122,6 +122,8 @@ def family_keys(seeds: Sequence[int], draws: int, samples: int, inputs: int) -> 
 # -------------------------------------------------------------------------------------- tables
 
 UNTRIMMED = "no trimming"
+# Orders by length, in words.
+BY_LENGTH = dict(zip(CHANGES, ("short changes keep more", "long changes keep more")))
 # What the order by M-Loss is compared with. The control of the page is `random`.
 REVERSED = {"released": "reversed released", "merged so far": "reversed merged so far"}
 
@@ -148,7 +150,7 @@ def accuracies_of(dealt: Table) -> Table:
     them.
     """
     named = dealt[dealt.order != "random"].assign(
-        name=lambda t: (t.method + ", " + t.order).str.removesuffix(", ")
+        name=lambda t: (t.method + ", " + t.order.replace(BY_LENGTH)).str.removesuffix(", ")
     )
     wide = named.pivot(index="name", columns=["suite", "setting"], values="accuracy")
     wide = wide.loc[named.name.drop_duplicates()].map("{:.2f}".format)
@@ -237,8 +239,8 @@ MARKS = {
     "normalised": ("M-Loss, normalised", "X", "sky"),
     "reversed released": BACK,
     "reversed merged so far": BACK,
-    "short changes": ("short changes keep more", "v", "orange"),
-    "reversed short changes": ("long changes keep more", "^", "green"),
+    CHANGES[0]: (BY_LENGTH[CHANGES[0]], "v", "orange"),
+    CHANGES[1]: (BY_LENGTH[CHANGES[1]], "^", "green"),
     "even": ("even rates", "D", "black"),
 }
 HOW = {"rows": "released", "line 22": "paper"}  # the method of a row of dots

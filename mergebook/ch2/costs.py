@@ -24,7 +24,10 @@ TOWERS = {
     "ViT-B/32": (12, 50, 768, ((0, 8, 9, 10), (8, 9, 10))),
     "ViT-L/14": (24, 257, 1024, ((0, 20, 21, 22), (20, 21, 22))),
 }
-ARRAY, SLABS, M_TIES = "TIES in one array", "TIES", "M-TIES, released"
+ARRAY, SLABS, TENSORS = "TIES in one array", "TIES", "TIES per tensor"
+M_TIES = "M-TIES, released"
+# Section 6.3: seconds of merging by TIES and by M-TIES, and of the evaluation.
+SPENT = {"ViT-B/32": (30, 90, 300), "ViT-L/14": (60, 180, 900)}
 
 
 def count_layers(r: OpenSuite, run: Callable[[], object]) -> int:
@@ -133,11 +136,22 @@ def seconds(
 
 
 def on_a_card(card: str = "NVIDIA-H200") -> Table:
-    """The stored times of `benchmarks/gpu.py`: `tower`, `name` and `seconds` of each row."""
+    """The stored times of `benchmarks/gpu.py`: of each row `tower`, `name` and `seconds`.
+
+    These are medians of rounds; `low` and `high` are the fastest and the slowest.
+    """
     text, rows, tower = (book_folder("benchmarks") / f"{card}.md").read_text("utf-8"), [], ""
+    number = r"([\d.]+)"
     for line in text.splitlines():
         if found := re.match(r"\*\*(ViT-.*?)\*\*", line):
             tower = found[1]
-        if tower and (found := re.match(r"\| ([^|]+?) \| ([\d.]+) \(", line)):
-            rows.append({"tower": tower, "name": found[1], "seconds": float(found[2]) / 1000})
-    return pd.DataFrame(rows)
+        if tower and (found := re.match(rf"\| ([^|]+?) \| {number} \({number}–{number}\)", line)):
+            median_, low, high = (float(found[i]) / 1000 for i in (2, 3, 4))
+            rows.append((tower, found[1], median_, low, high))
+    return pd.DataFrame(rows, columns=["tower", "name", "seconds", "low", "high"])
+
+
+def printed_seconds() -> Table:
+    """What Section 6.3 prints, in seconds: `ties`, `m_ties` and `evaluation` of each tower."""
+    rows = [(tower, *spent) for tower, spent in SPENT.items()]
+    return pd.DataFrame(rows, columns=["tower", "ties", "m_ties", "evaluation"])

@@ -96,13 +96,24 @@ def heat_map(nodes: Table, relative: bool) -> np.ndarray:
     return np.array([np.divide(loss, size) for loss, size in zip(whole.loss, scale)])
 
 
+def late_layers(depth: int) -> range:
+    """A quarter of the layers before the last, as the paper's 8, 9, 10 of 12."""
+    return range(depth - 1 - max(1, round(depth / 4)), depth - 1)
+
+
 def layer_ratios(nodes: Table, samples: int) -> Table:
-    """Mean M-Loss of each layer over that of the median layer, raw and relative; a row a draw."""
+    """Mean M-Loss of each layer over the median of the middle layers; a row a draw.
+
+    Raw, and relative to the size of the activation. The middle is neither the first layer, nor late
+    (`late_layers`), nor the last; ratios are NaN in a network that has none.
+    """
     rows = []
     mine = nodes[nodes.samples == samples]
     for (suite, draw), part in mine.groupby(["suite", "draw"], sort=False):
         loss, size = (np.array([np.mean(v) for v in part[name]]) for name in ("loss", "size"))
         for kind, values in {"raw": loss, "relative": loss / size}.items():
-            for depth, value in enumerate(values / np.median(values)):
+            middle = values[1 : late_layers(len(values)).start]
+            yardstick = np.median(middle) if len(middle) else np.nan
+            for depth, value in enumerate(values / yardstick):
                 rows.append((suite, draw, kind, depth, value))
     return pd.DataFrame(rows, columns=["suite", "draw", "kind", "layer", "ratio"])

@@ -13,6 +13,7 @@ from mergehelpers import evaluate, merge, mties
 
 Table = pd.DataFrame
 READINGS = experiment("readings of M-TIES")
+BY_HAND = "by hand"  # a layer of equal losses that no network has
 # What the page compares: a name, its method and its order of nodes.
 LADDER = {
     "TIES": ("TIES", ""),
@@ -58,7 +59,7 @@ def losses_and_rates(r: OpenSuite, keep: float, spread: float, samples: int) -> 
     given = rates(r, Merge(r.mark, "rows", "released", keep, spread, samples=samples))
     layers = {site: (losses[site], given[r.backbone.weight_name(site)]) for site in losses}
     equal = torch.tensor([3.0, 1.0, 1.0, 2.0])
-    layers["by hand"] = equal, mties.keep_rates(equal, keep, spread)
+    layers[BY_HAND] = equal, mties.keep_rates(equal, keep, spread)
     for site, (loss, rate) in layers.items():
         rows += [(site, x, y, keep, spread) for x, y in zip(loss.tolist(), rate.tolist())]
     return pd.DataFrame(rows, columns=["layer", "loss", "rate", "keep", "spread"])
@@ -139,10 +140,11 @@ def ranks_alike(r: OpenSuite, keep: float, spread: float, samples: int, draws: i
 
 
 def points() -> Table:
-    """What the released m_ties.py does, point by point, and how it stands to the text."""
+    """What the text says and what the released m_ties.py does, point by point."""
+    columns = ["point", "text", "code", "relation"]
     found = [
-        (fact["id"], fact["relation"], fact["code"])
+        tuple(fact[name] for name in columns)
         for fact in ledger.released()
         if any("mloss-code-matches-paper" in place["claims"] for place in fact["book"])
     ]
-    return pd.DataFrame(found, columns=["point", "relation", "code"])
+    return pd.DataFrame(found, columns=columns)

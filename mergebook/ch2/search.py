@@ -300,7 +300,7 @@ def search_table(answers: Table, seed: int = 0) -> Table:
         ).map("{:.2f}".format)
         shown["validation"] = rows.validation.map("{:.1f}".format)
         shown["test"] = [f"{evaluate.percent([unpacked(row)]):.1f}" for row in rows.right]
-        shown["minus TIES"] = gaps.map("{:+.1f}".format)
+        shown["minus TIES"] = gaps.map("{:+.1f}".format).where(gaps.index != "TIES", "")
         out[suite] = shown.replace("nan", "")
     table = pd.concat(out, axis=1)
     table["paper", "ViT-B/32"] = [

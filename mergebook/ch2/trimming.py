@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from mergebook.ch1.laboratory import COUNTED, EXACT, digits6
@@ -107,15 +108,15 @@ def trim_keys(seeds: Sequence[int], val: int, inputs: int) -> list[Grid]:
 
 # -------------------------------------------------------------------------------------- tables
 
-COLUMNS = ["place", "kind", "scaled", "value", "low", "high", "trimmed", "whole"]
+COLUMNS = ["place", "kind", "scaled", "value", "low", "high", "freedom", "trimmed", "whole"]
 
 
 def trim_gains(answers: Table, picks: dict[str, dict], families: Table, seed: int = 0) -> Table:
     """Points that the best trim gains over none, by place and by how the scale is chosen.
 
     `answers` are of test inputs, `picks[suite]` what `chosen_trims` gave. Intervals are bootstraps
-    over test inputs, and Student's t over families. `trimmed` and `whole` are accuracies in
-    percent.
+    over test inputs, and Student's t over families, of `freedom`. `trimmed` and `whole` are
+    accuracies in percent.
     """
     rows = []
     for suite, pick in picks.items():
@@ -127,10 +128,19 @@ def trim_gains(answers: Table, picks: dict[str, dict], families: Table, seed: in
                 for key in (pick[how, "trimmed"], pick[how, WHOLE])
             )
             percents = evaluate.percent([mine]), evaluate.percent([whole])
-            rows.append((suite, "suite", how, *minus(mine, whole, seed), *percents))
+            rows.append((suite, "suite", how, *minus(mine, whole, seed), np.inf, *percents))
     for (network, how), part in families.groupby(["network", "scaled"], sort=False):
         wide = part.pivot(index="seed", columns="treatment", values="accuracy")
         gain: Interval = of_mean(wide.trimmed - wide[WHOLE])
         percents = wide.trimmed.mean(), wide[WHOLE].mean()
-        rows.append((network, "families", how, *gain, *percents))
+        rows.append((network, "families", how, *gain, len(wide) - 1, *percents))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def shown_trims(trims: Table) -> Table:
+    """What `trim_gains` gives as text: a row of every place and scaling."""
+    gains = [f"{Interval(t.value, t.low, t.high):+.1f}" for t in trims.itertuples()]
+    percents = trims[["trimmed", "whole"]].map("{:.1f}".format)
+    columns = {"trimmed": "best trim", "whole": "no trim"}
+    table = percents.rename(columns=columns).assign(**{"best trim minus none": gains})
+    return table.set_index(pd.MultiIndex.from_frame(trims[["place", "scaled"]]))

@@ -156,11 +156,14 @@ NEAR = [
 ]
 
 SAID = {
-    ("mloss-indicates-conflicts", HOLDS): {"nodes": 160, "rows.2": {"suite": "a"}},
+    ("mloss-indicates-conflicts", HOLDS): {"nodes": 160, "readings.1": {"reading": "own input"}},
+    ("mloss-indicates-conflicts", MENDED): {"which": "own input", "shared": 0, "suites": 2},
     ("mloss-alignment-with-ensemble", MENDED): {
         "rows.0": {"suite": "a", "reading": "paper"},
         "rows.0.TIES.value": 5,
         "rows.0.random.high": 0.6,
+        "spans.0": {"reading": "paper", "rival": "TIES"},
+        "spans.0.least.value": 5,
         "by": "; ".join(f"{r}: {m}" for r in sorted(MINE) for m in sorted(MEASURES)),
     },
 }

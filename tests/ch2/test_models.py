@@ -157,8 +157,9 @@ def test_tables_of_the_readings(pictures):
     assert made["disjoint"] < 1e-12 and made["weighted"] > 0.01
     alike = readings.ranks_alike(pictures, 0.6, 0.4, 3)
     assert set(alike.groupby("layer").size()) == {5} and alike.correlation.between(-1, 1).all()
-    relations = readings.points().relation
-    assert set(relations) <= {"agrees", "differs", "silent"} and len(relations) > 5
+    points = readings.points()
+    assert set(points.relation) <= {"agrees", "differs", "silent"} and len(points) > 5
+    assert points.point.is_unique and points[["text", "code"]].map(len).min(axis=None) > 20
 
 
 def test_rank_agreement_by_hand():

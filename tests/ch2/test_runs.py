@@ -231,5 +231,11 @@ def test_the_stored_table_of_a_card_is_read_row_by_row():
     table = costs.on_a_card()
     assert set(table.tower) == {"ViT-B-32", "ViT-L-14"}
     for tower, part in table.groupby("tower"):
-        assert {costs.ARRAY, costs.SLABS, costs.M_TIES} < set(part.name), tower
+        assert {costs.ARRAY, costs.SLABS, costs.TENSORS, costs.M_TIES} < set(part.name), tower
         assert part.name.is_unique and part.seconds.between(0.01, 60).all()
+        assert part.seconds.between(part.low, part.high).all()
+
+
+def test_the_printed_times_are_those_of_the_ratio():
+    spent = costs.printed_seconds()
+    assert (spent.m_ties / spent.ties == 3).all() and (spent.evaluation > spent.m_ties).all()

@@ -240,21 +240,27 @@ def test_agreement_of_ranks(pictures):
     assert row.correlation.item() == pytest.approx(by_hand)
 
 
+def test_late_layers_are_the_papers():
+    assert list(nodes.late_layers(12)) == [8, 9, 10] and list(nodes.late_layers(5)) == [3]
+
+
 def test_profiles_and_heat_maps_by_hand():
     rows = [
         {"suite": "s", "samples": 2, "draw": 0, "layer": name, "loss": loss, "size": size}
         for name, loss, size in [
-            ("x", [1.0, 3.0], [1.0, 1.0]),
-            ("y", [4.0, 4.0], [4.0, 4.0]),
+            ("w", [1.0, 3.0], [1.0, 1.0]),
+            ("x", [4.0, 4.0], [4.0, 4.0]),
+            ("y", [6.0, 6.0], [2.0, 2.0]),
             ("z", [8.0, 8.0], [2.0, 2.0]),
         ]
     ]
     table = pd.DataFrame(rows)
     found = nodes.layer_ratios(table, 2)
-    assert found[found.kind == "raw"].ratio.tolist() == [0.5, 1, 2]
-    assert found[found.kind == "relative"].ratio.tolist() == [1, 0.5, 2]
-    assert nodes.heat_map(table, False).tolist() == [[1, 3], [4, 4], [8, 8]]
-    assert nodes.heat_map(table, True).tolist() == [[1, 3], [1, 1], [4, 4]]
+    assert found[found.kind == "raw"].ratio.tolist() == [0.5, 1, 1.5, 2]
+    assert found[found.kind == "relative"].ratio.tolist() == [2, 1, 3, 4]
+    assert nodes.layer_ratios(table[:3], 2).ratio.isna().all()  # no middle
+    assert nodes.heat_map(table, False).tolist() == [[1, 3], [4, 4], [6, 6], [8, 8]]
+    assert nodes.heat_map(table, True).tolist() == [[1, 3], [1, 1], [3, 3], [4, 4]]
 
 
 # -------------------------------------------------------------------------------------- settings

@@ -2,13 +2,18 @@
 
 import pandas as pd
 
-from mergebook.ch2.conflicts import FREE, LOSSES, SIGNS, correlations, spanned
+from mergebook.ch2.conflicts import FREE, LOSSES, correlations, spanned
 from mergebook.claims import Outcome, claim
 from mergebook.intervals import Interval
 from mergebook.weighing import weighed
 
 Table = pd.DataFrame
+WEAK = 0.5  # a rank correlation below this
+ON_SHARED = ("shared input", "normalised", "released")  # readings on the input of M-TIES
 LITTLE = 1.0  # percent of the distance to the ensemble
+# Rivals on the card.
+SAID = {name: name for name in ("TIES", "TIES as long")}
+SAID |= {"even": "even rates", "random": "random orders"}
 DECIDING = ("random", "even", "TIES", "TIES as long", "TIES from even")  # rivals that count
 
 
@@ -21,7 +26,7 @@ def marks_conflicts(nodes: Table) -> Outcome:
     positive, even uncorrected. All others are corrected for their number, since a reading and a
     suite are looked for.
     """
-    better, positive, useless, rows = [], [], [], []
+    better, positive, useless, rows, every, shared = [], [], [], [], {}, set()
     found = correlations(nodes)
     count = len(LOSSES) * (len(FREE) + 1) * len(found)
     for reading in LOSSES:
@@ -34,21 +39,19 @@ def marks_conflicts(nodes: Table) -> Outcome:
         useless.append(
             any(any(g.below for g in strict[s].values()) and not own[s].above for s in found)
         )
-        for suite in found:
-            length, variance = (gaps[suite][name] for name in FREE)
-            rows.append(
-                {"suite": suite, "reading": reading, "own": own[suite]}
-                | {"length": length, "variance": variance}
-                | {"strict": strict[suite][FREE[1]], "sure": sure[suite]}
-            )
-    free = [
-        {"suite": s, "name": n, "value": spanned(of[n])} for s, of in found.items() for n in FREE
-    ]
-    signs = [{"suite": s, "value": spanned(of[SIGNS])} for s, of in found.items()]
-    values = {"rows": rows, "free": free, "signs": signs, "nodes": len(nodes), "count": count}
+        every[reading] = own
+        if found:
+            row = {"reading": reading, "own": min(own.values()), "sure": min(sure.values())}
+            row |= {n: min(gaps[s][f] for s in found) for n, f in zip(("length", "variance"), FREE)}
+            rows.append(row | {"strict": min(strict[s][FREE[1]] for s in found)})
+        if reading in ON_SHARED:
+            shared |= {s for s in found if sure[s].above}
     clear = [reading for reading, so in zip(LOSSES, positive) if so]
-    values["which"] = " or ".join(clear) or "none"
-    values["least"] = min((r["own"].value for r in rows if r["reading"] in clear), default=0.0)
+    values = {"readings": rows, "nodes": len(nodes), "count": count}
+    values |= {"which": " and ".join(clear) or "none", "shared": len(shared), "suites": len(found)}
+    of_clear = [value.value for reading in clear for value in every[reading].values()]
+    values |= {"least": min(of_clear, default=0.0), "most": max(of_clear, default=0.0)}
+    values["how"] = "weakly" if values["most"] < WEAK else "not weakly"
     if not found:
         return Outcome(None, values=values)
     return weighed(any(better), all(useless), any(positive), values)
@@ -85,7 +88,14 @@ def closer_to_ensemble(closeness: Table) -> Outcome:
         # Not shown to be closer is not enough: that it is closer by 1 % must be excluded.
         no_closer = [min(of["TIES"].high, of["TIES as long"].high) < LITTLE for of in suites]
         against.append(little and all(no_closer) and not any(nearer))
+    spans = []
+    for (reading, rival), part in closeness.groupby(["reading", "rival"], sort=True):
+        if rival in SAID:
+            gaps = [Interval(g.value, g.low, g.high) for g in part.itertuples()]
+            spans.append(
+                {"reading": reading, "rival": SAID[rival], "least": min(gaps), "most": max(gaps)}
+            )
     by = "; ".join(name for name, so in without.items() if so)
-    values = {"rows": rows, "by": by, "count": count}
+    values = {"rows": rows, "by": by, "count": count, "spans": spans}
     excluded = bool(against) and all(against)
     return weighed(any(shown), excluded, any(without.values()), values)

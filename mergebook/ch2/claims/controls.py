@@ -26,6 +26,22 @@ def over_random(gains: Table) -> Table:
     )
 
 
+RATES = {"printed": "as printed", "wide": "rates from 0 to 0.4"}
+
+
+def spans(part: Table) -> list[dict]:
+    """The least and the most that `over_random` has at each setting, and where."""
+    rows = []
+    for setting, rates in RATES.items():
+        found = part[part.setting == setting].sort_values("value", kind="stable")
+        if len(found):
+            row = {"rates": rates}
+            for name, end in (("least", found.iloc[0]), ("most", found.iloc[-1])):
+                row |= {name: end.gain, f"{name}_of": f"{end.place}, {end.reading}"}
+            rows.append(row)
+    return rows
+
+
 @claim("mloss-low-loss-rows-kept")
 def low_loss_first(gains: Table) -> Outcome:
     """In one reading the order by M-Loss is clearly above random ones, as printed, in every suite.
@@ -46,12 +62,10 @@ def low_loss_first(gains: Table) -> Outcome:
     general = each(wide, lambda g: (g.all_low > 0).all())
     little = each(printed, lambda g: (g.all_high < LITTLE).all())
     worse = each(wide, lambda g: (g.all_high < 0).any())
-    suites = wide[wide.kind == "suite"]
-    names = ["place", "reading", "gain", "percentile"]
+    families = over_random(gains[gains.kind == "families"])
     values = {
-        "printed": printed[names].to_dict("records"),
-        "wide": suites[names].to_dict("records"),
-        "families": wide[wide.kind == "families"][names].to_dict("records"),
+        "spans": spans(part[part.kind == "suite"]),
+        "small": spans(families),
         "intervals": len(printed) + len(wide),
     }
     against = len(little) > 0 and bool(
@@ -75,11 +89,14 @@ def only_vits(table1: Table, gains: Table) -> Outcome:
 
 
 @claim("mloss-trimming-before-election")
-def trimming_helps(trims: Table) -> Outcome:
-    """At scale 1 or at the best scale trimming is clearly better than none, in every network."""
-    rows = [
-        {"place": t.place, "scaled": t.scaled, "gain": Interval(t.value, t.low, t.high)}
-        for t in trims.itertuples()
-    ]
-    clear = trims.assign(clear=trims.low > 0).groupby("scaled").clear.all()
-    return Outcome(bool(clear.any()), values={"rows": rows})
+def trimming_depends(trims: Table) -> Outcome:
+    """At scale 1 or at the best one trimming is clearly better somewhere, and worse elsewhere.
+
+    Intervals are corrected for their number.
+    """
+    gains = [Interval(t.value, t.low, t.high) for t in trims.itertuples()]
+    rows = trims[["place", "scaled"]].assign(gain=pd.Series(gains, trims.index, dtype=object))
+    strict = [gain.among(len(trims), f) for gain, f in zip(gains, trims.freedom)]
+    ends = trims.assign(above=[g.above for g in strict], below=[g.below for g in strict])
+    either = ends.groupby("scaled")[["above", "below"]].any().all(axis=1)
+    return Outcome(bool(either.any()), values={"rows": rows, "count": len(trims)})
