@@ -117,16 +117,16 @@ def passed(tried: Table, reading: str) -> float:
 
 @claim("mloss-ensemble-not-always-above")
 def ensemble_below(answers: Table) -> Outcome:
-    """Observation: the ensemble of features is below TIES and M-TIES, in each reading and suite."""
+    """Observation: on some suite the ensemble of features is below TIES and each M-TIES."""
     rows, below = [], []
     for suite, part in answers.groupby("suite"):
         of = by_name(part, "name")
         mean = of[KINDS["features"]]
-        below += [minus(mean, of[name]).below for name in ("TIES", *READINGS)]
+        below.append(all(minus(mean, of[name]).below for name in ("TIES", *READINGS)))
         gaps = {"ties": minus(mean, of["TIES"]), "mties": minus(mean, of["M-TIES, released"])}
         percents = {kind: evaluate.percent([of[name]]) for kind, name in KINDS.items()}
         rows.append({"suite": suite} | gaps | percents)
-    return Outcome(all(below), values={"suites": rows})
+    return Outcome(any(below), values={"suites": rows})
 
 
 # ------------------------------------------------------------------------ what it needs and gives
