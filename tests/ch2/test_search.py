@@ -292,8 +292,11 @@ def test_a_suite_without_unseen_tasks(two, searched):
 
 def test_the_books_rows_alone_give_the_gaps_of_the_page():
     """No suite is opened: each method's choice, its answers, and TIES against itself."""
-    gaps = search.stored_gaps("TIES").set_index("name")
-    assert list(gaps.index) == list(search.SEARCHED)
-    assert gaps.loc["TIES", ["value", "low", "high"]].tolist() == [0, 0, 0]
-    other = search.stored_gaps("DARE").set_index("name")
-    assert other.loc["TIES", "value"] == pytest.approx(-gaps.loc["DARE", "value"])
+    all_gaps, others = (search.stored_gaps(rival) for rival in ("TIES", "DARE"))
+    assert list(all_gaps.suite.unique()) == ["mini8", "text5"]
+    for suite in ("mini8", "text5"):
+        gaps = all_gaps[all_gaps.suite == suite].set_index("name")
+        assert list(gaps.index) == list(search.SEARCHED)
+        assert gaps.loc["TIES", ["value", "low", "high"]].tolist() == [0, 0, 0]
+        other = others[others.suite == suite].set_index("name")
+        assert other.loc["TIES", "value"] == pytest.approx(-gaps.loc["DARE", "value"])
