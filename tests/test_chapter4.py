@@ -38,6 +38,10 @@ RUNS = {
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
     "04h": (SMALL, {"04h-curves.csv"}),
     "04j": ({"networks": ["ResNet18"], "images": 4}, {"04j-use.csv", "04j-making.csv"}),
+    "04o": (
+        FULL | {"networks": ["vgg5"], "starts": 2, "epochs": 1},
+        {"04o-donors.csv", "donors-of-other-tasks.json"},
+    ),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
@@ -50,6 +54,7 @@ BAD = {
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
     "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
+    "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
 }
 
 
