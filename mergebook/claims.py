@@ -34,6 +34,7 @@ STRENGTHS = (
     "proof",
     "arithmetic",
     "released code",
+    "earlier work",
     "small networks",
     "real networks",
     "paper scale",

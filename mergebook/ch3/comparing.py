@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mergebook import studies
-from mergebook.ch3.trials import Trial
+from mergebook.ch3.trials import OWN, Trial
 from mergebook.experiments import Experiment, Store
 from mergebook.intervals import Interval, of_runs
 from mergebook.page import OpenSuite, Page
@@ -32,7 +32,9 @@ class Trials:
     """A page's trials on one suite, or those of stored rows, as rows of one experiment.
 
     Each trial searches `rates` with `searches` seeds, and goes on outwards while the best lies at
-    an edge. The best is the one whose merges agree most with the teachers on validation inputs.
+    an edge. The best is the one whose merges agree most with the teachers on validation inputs. A
+    network a layer for some of the tasks begins one step size lower as well: it has two good ones,
+    with worse ones between, and a search from above may miss the lower one.
     """
 
     def __init__(
@@ -54,9 +56,14 @@ class Trials:
             self.experiment, keys, sources={self.r.mark: self.r.source}, device=self.r.device
         )
 
+    def first_rates(self, t: Trial) -> list[float]:
+        """The step sizes with which the search of a trial begins, in order."""
+        lower = [stepped(min(self.rates), False)] if t.learner == OWN.learner and t.tasks else []
+        return sorted({*self.rates, *(v for v in lower if v >= FINEST)})
+
     def searched(self, named: Mapping[str, Trial], by: str = "agree") -> dict[str, Trial]:
         """Each trial at its best step size; of equal ones the smallest."""
-        rates, best = {name: sorted(self.rates) for name in named}, {}
+        rates, best = {name: self.first_rates(t) for name, t in named.items()}, {}
         seeds = range(self.seed, self.seed + self.searches)
         while left := [name for name in named if name not in best]:
             tried = {

@@ -203,6 +203,13 @@ def convergence(table: Table) -> Table:
     return pd.DataFrame(rows)
 
 
+def require_texts(r: OpenSuite) -> OpenSuite:
+    """The suite, if its inputs are texts; raises `ValueError` that names it if they are not."""
+    if not isinstance(first := r.suite.task(r.tasks[0]).inputs["test"][0], str):
+        raise ValueError(f"{r.name} holds no texts: {r.tasks[0]} has {type(first).__name__}")
+    return r
+
+
 def on_texts(samples: int = 64, steps: int = 24, rate: float = 0.03) -> dict[str, Trial]:
     """The trainings on a suite of texts, at one step size, for few steps: each takes long there.
 

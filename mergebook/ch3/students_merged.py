@@ -14,7 +14,7 @@ from mergebook.ch3.comparing import leads, scores
 from mergebook.ch3.students import family_of, in_double, renewed, with_mean_moments
 from mergebook.ch3.trials import TOLERANCES, Trial, agreement_with_teachers, combined, graded, learn
 from mergebook.experiments import Experiment, Tolerance
-from mergebook.page import OpenSuite, opened
+from mergebook.page import OpenSuite, opened, stored
 from mergehelpers.states import State
 
 
@@ -117,6 +117,31 @@ def with_fewer(found: pd.DataFrame, named: Mapping[str, StudentTrial]) -> dict[s
         at_best = replace(named[what], rate=rate_of(found, what))
         fewer |= {f"{what}: {reads}": replace(at_best, reads=reads) for reads in NESTED}
     return fewer
+
+
+def all_minus_fewer(found: pd.DataFrame) -> pd.DataFrame:
+    """Leads of StatsMerging with all statistics over fewer, by `network` and what it `reads`."""
+    parts = []
+    for what in NETWORKS:
+        fewer = {f"{what}: {reads}": reads for reads in NESTED}
+        each = leads(found, what, list(fewer))
+        parts.append(each.assign(network=what, reads=each.over.map(fewer)))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["network", "reads", "value", "low", "high"]]
+
+
+def stored_all_minus_fewer() -> pd.DataFrame:
+    """The same of the book's students, from the rows of their page: nothing is trained."""
+    rows = stored(TRIALS, 3)
+    parts = []
+    for what, learner in NETWORKS.items():
+        mine = rows[(rows.learner == learner) & (rows.start == "base")]
+        # With fewer statistics the step size is that of all, so it is the only one.
+        mine = mine[mine.rate == mine[mine.reads.isin(NESTED)].rate.iloc[0]]
+        named = {reads: f"{what}: {reads}" for reads in NESTED} | {"statistics": what}
+        mine = mine.assign(what=mine.reads.map(named))
+        parts.append(mine.dropna(subset="what"))
+    return all_minus_fewer(pd.concat(parts, ignore_index=True))
 
 
 def from_elsewhere(

@@ -5,6 +5,7 @@ from tables import NAN
 
 from mergebook.ch3.features import ALL, PATH, QUESTIONS, RANKS, SHUFFLED
 from mergebook.ch3.guidance import CONTROLS, DEALT, EACH, NO_NETWORK, NOTHING, ONE, RANDOM, SCALES
+from mergebook.ch3.students_merged import NESTED, NETWORKS
 from mergebook.claims import CORRECTED, FAILS, HOLDS, UNDECIDED
 
 CLEAR, SLIGHT, LEVEL = (1.0, 0.6), (1.0, 1.2), (0.0, 1.0)  # a value, half of its interval
@@ -105,6 +106,17 @@ def ranks(one=LEVEL, each=LEVEL, other=None):
     return pd.DataFrame(rows)
 
 
+def students(one=CLEAR, each=CLEAR):
+    """All statistics minus fewer on another architecture; a lead for each kind of learner."""
+    rows = [
+        {"network": network, "reads": reads} | interval(*found)
+        for network, found in zip(NETWORKS, (one, each))
+        for reads in NESTED
+    ]
+    return pd.DataFrame(rows)
+
+
+STUDENTS = students()
 NORMS = pd.DataFrame({"task": ["a", "b"], "error": [1e-16, 1e-15]})
 GUIDES, TELL = "stats-guidance-matters", "stats-statistics-identify-tasks"
 TWO, TABLE5 = "stats-two-layers-suffice", "stats-table5-feature-ablation"
@@ -133,10 +145,10 @@ CASES = {
         UNDECIDED: (sizes((0.8, 0), (0.8, 0)),),
     },
     TABLE5: {
-        HOLDS: (asked("features", CLEAR),),
-        CORRECTED: (asked("features", CLEAR, at2=LEVEL),),
-        FAILS: (asked("features", at4=AGAINST),),
-        UNDECIDED: (asked("features"),),
+        HOLDS: (asked("features", CLEAR), STUDENTS),
+        CORRECTED: (asked("features", CLEAR, at2=LEVEL), STUDENTS),
+        FAILS: (asked("features", at4=AGAINST), STUDENTS),
+        UNDECIDED: (asked("features"), STUDENTS),
     },
     NORM: {
         HOLDS: (asked("magnitude", at0=CLEAR), NORMS),
@@ -145,9 +157,9 @@ CASES = {
         UNDECIDED: (asked("magnitude"), NORMS),
     },
     SINGULAR: {
-        HOLDS: (asked("singular values", CLEAR),),
-        FAILS: (asked("singular values", at0=AGAINST),),
-        UNDECIDED: (asked("singular values"),),
+        HOLDS: (asked("singular values", CLEAR), STUDENTS),
+        FAILS: (asked("singular values", at0=AGAINST), STUDENTS),
+        UNDECIDED: (asked("singular values"), STUDENTS),
     },
     TABLE6: {HOLDS: (ranks(CLEAR),), FAILS: (ranks(AGAINST, AGAINST),), UNDECIDED: (ranks(),)},
 }
@@ -193,20 +205,47 @@ NEAR = [
     (TWO, "more than printed, uncorrected", UNDECIDED, (sizes((1, 0), (1, 0)),)),
     (TWO, "a free one may be better", UNDECIDED, (sizes(half=1.1),)),
     (TWO, "no numbers", UNDECIDED, (sizes((NAN, 0), (NAN, 0)),)),
-    (TABLE5, "one network a layer alone", HOLDS, (asked("features", each=CLEAR),)),
-    (TABLE5, "magnitude no more than noise", UNDECIDED, (asked("features", CLEAR, at4=LEVEL),)),
-    (TABLE5, "magnitude adds, uncorrected", UNDECIDED, (asked("features", BARE, at2=LEVEL),)),
-    (TABLE5, "below, uncorrected", UNDECIDED, (asked("features", at4=BARELY),)),
-    (TABLE5, "below in one reading", UNDECIDED, (asked("features", AGAINST),)),
-    (TABLE5, "no numbers", UNDECIDED, (asked("features", (NAN, NAN), (NAN, NAN)),)),
+    (TABLE5, "one network a layer alone", HOLDS, (asked("features", each=CLEAR), STUDENTS)),
+    (
+        TABLE5,
+        "magnitude no more than noise",
+        UNDECIDED,
+        (asked("features", CLEAR, at4=LEVEL), STUDENTS),
+    ),
+    (
+        TABLE5,
+        "magnitude adds, uncorrected",
+        UNDECIDED,
+        (asked("features", BARE, at2=LEVEL), STUDENTS),
+    ),
+    (TABLE5, "below, uncorrected", UNDECIDED, (asked("features", at4=BARELY), STUDENTS)),
+    (TABLE5, "below in one reading", UNDECIDED, (asked("features", AGAINST), STUDENTS)),
+    (TABLE5, "not on students", CORRECTED, (asked("features", CLEAR), students(LEVEL))),
+    (TABLE5, "no numbers", UNDECIDED, (asked("features", (NAN, NAN), (NAN, NAN)), STUDENTS)),
     (NORM, "it helps, uncorrected", UNDECIDED, (asked("magnitude", at1=BARE), NORMS)),
     (NORM, "without it better, uncorrected", UNDECIDED, (asked("magnitude", at0=BARELY), NORMS)),
     (NORM, "without it better once", UNDECIDED, (asked("magnitude", AGAINST), NORMS)),
     (NORM, "no numbers", UNDECIDED, (asked("magnitude", (NAN, NAN), (NAN, NAN)), NORMS)),
-    (SINGULAR, "as good when shuffled", UNDECIDED, (asked("singular values", CLEAR, at1=LEVEL),)),
-    (SINGULAR, "better of changes", HOLDS, (asked("singular values", CLEAR, at2=AGAINST),)),
-    (SINGULAR, "behind in one reading", UNDECIDED, (asked("singular values", AGAINST),)),
-    (SINGULAR, "shuffled not asked", UNDECIDED, (asked("singular values", CLEAR).iloc[[0]],)),
+    (
+        SINGULAR,
+        "as good when shuffled",
+        UNDECIDED,
+        (asked("singular values", CLEAR, at1=LEVEL), STUDENTS),
+    ),
+    (
+        SINGULAR,
+        "better of changes",
+        HOLDS,
+        (asked("singular values", CLEAR, at2=AGAINST), STUDENTS),
+    ),
+    (SINGULAR, "not on students", UNDECIDED, (asked("singular values", CLEAR), students(LEVEL))),
+    (SINGULAR, "behind in one reading", UNDECIDED, (asked("singular values", AGAINST), STUDENTS)),
+    (
+        SINGULAR,
+        "shuffled not asked",
+        UNDECIDED,
+        (asked("singular values", CLEAR).iloc[[0]], STUDENTS),
+    ),
     (TABLE6, "no better than random", HOLDS, (ranks(CLEAR, other=AGAINST),)),
     (TABLE6, "behind rank 0 alone", UNDECIDED, (ranks(other=AGAINST),)),
     (TABLE6, "behind, uncorrected", UNDECIDED, (ranks(BARELY, BARELY),)),
@@ -228,7 +267,7 @@ SAID = {
     (TWO, CORRECTED): {"enough": ONE, "deeper.1": {"reading": EACH, "value": 2}},
     (TABLE5, CORRECTED): {"some": ONE, "rows.1.what": PATH[2], "intervals": f"{ONE}: 6, {EACH}: 6"},
     (NORM, CORRECTED): {"helped": f"{ONE} and {EACH}", "exact": True, "rows.0.what": ALL},
-    (SINGULAR, HOLDS): {"rows.1": {"over": SHUFFLED, "value": 1}},
+    (SINGULAR, HOLDS): {"rows.1": {"over": SHUFFLED, "value": 1}, "students.5.reads": NESTED[2]},
     (TABLE6, HOLDS): {"rows.0": {"over": str(RANKS[0]), "value": 1}},
 }
 

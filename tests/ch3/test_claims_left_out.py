@@ -159,7 +159,8 @@ SAID = {
     ("stats-unseen-task-generalisation", CORRECTED): {
         "which": SHARED,
         "among": 4,
-        "ahead": "Average of one a layer; Base of one a layer; free coefficients of one a layer",
+        "ahead": "Average over one a layer; Base over one a layer;"
+        " free coefficients over one a layer",
     },
     ("stats-scaling-is-reliable", CORRECTED): {
         "behind": "; ".join(

@@ -42,6 +42,11 @@ def test_work_of_a_suite_and_of_the_papers_network(pictures, done):
     assert found[VIT, STEP] / 16 == pytest.approx(6 * 4.4e9, rel=0.05)
 
 
+def test_a_suite_of_pictures_is_no_suite_of_texts(pictures):
+    with pytest.raises(ValueError, match=f"{pictures.name} holds no texts: .* has "):
+        price.require_texts(pictures)
+
+
 def test_ratio_and_hours_by_hand():
     done = pd.DataFrame(
         [("a", TWO_STEP, 2.0), ("a", BASES, 6.0), (VIT, STEP, price.PEAK * 7.2)],

@@ -213,6 +213,18 @@ def test_fewer_statistics_take_the_step_size_of_all():
     assert fewer[f"{students_merged.EACH}: mean"].reads == "mean"
 
 
+def test_all_statistics_are_held_against_fewer_in_the_stored_rows_too():
+    rows = []
+    for n in students_merged.NETWORKS:
+        named = {n: 7} | {f"{n}: {reads}": k for k, reads in enumerate(students_merged.NESTED, 3)}
+        rows += [(what, [packed(k)] * 3) for what, k in named.items() for _ in range(2)]
+    table = students_merged.all_minus_fewer(pd.DataFrame(rows, columns=["what", "right"]))
+    assert list(table.value) == pytest.approx([40, 30, 20] * 2)
+    stored = students_merged.stored_all_minus_fewer()
+    assert list(stored.network) == list(table.network) and list(stored.reads) == list(table.reads)
+    assert (stored.low <= stored.value).all() and (stored.value <= stored.high).all()
+
+
 def test_leads_on_students_have_four_readings():
     rows = [
         (what, [packed(n)] * 3, [packed(n - 1)] * 3)

@@ -450,6 +450,17 @@ def test_each_method_has_its_own_search():
     assert (best["a"].rate, best["b"].rate) == (0.01, 0.03)
 
 
+def test_a_network_a_layer_for_some_tasks_begins_its_search_lower():
+    def agree(t):
+        return {0.001: 88.0, 0.003: 86.0, 0.01: 85.0, 0.03: 87.0}.get(t.rate, 10.0)
+
+    few = replace(OWN, tasks="ants bees")
+    best = MadeUp(agree).searched({"few": few, "all": OWN, "shared": replace(SHARED, tasks="ants")})
+    assert [best[n].rate for n in ("few", "all", "shared")] == [0.001, 0.03, 0.03]
+    bench = MadeUp(agree, rates=(0.001, comparing.FINEST))
+    assert bench.first_rates(few) == [comparing.FINEST, 0.001]
+
+
 def test_a_step_size_that_fails_with_one_repetition_is_left():
     def agree(t):
         return 10.0 if t.rate == 0.01 and t.seed == 4 else best_at(0.01)(t)

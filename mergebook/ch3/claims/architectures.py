@@ -100,10 +100,11 @@ def distillation_below(leads: Table, kept: Table) -> Outcome:
     know, with one kind of moments or the other.
     """
     found = readings(leads, ["what", "moments"])
-    share = float(kept.share.max())
+    least, share = float(kept.share.min()), float(kept.share.max())
     clear = [row["above"] for row in found]
     against = all(row["excluded"] for row in found) and share >= KEPT
     values = {"rows": found, "shown": shown_by(found), "kept": 100 * share}
+    values["least"] = 100 * least
     return weighed(all(clear), against, any(clear), values)
 
 

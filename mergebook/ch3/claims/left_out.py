@@ -42,7 +42,7 @@ def generalises(leads: Table) -> Outcome:
     values = {
         "rows": told(against_four),
         "controls": told(controls),
-        "ahead": "; ".join(f"{r.over} of {r.what}" for r in sure.itertuples()) or "none",
+        "ahead": "; ".join(f"{r.over} over {r.what}" for r in sure.itertuples()) or "none",
         "which": ", ".join(names) or "none",
         "among": len(RIVALS),
     }

@@ -12,6 +12,7 @@ from mergebook.claims import Outcome, claim
 from mergebook.weighing import weighed
 
 Table = pd.DataFrame
+POINT = 1.0  # of accuracy: less is no change
 
 
 def readings_of(table: Table) -> list[dict]:
@@ -55,13 +56,13 @@ def printed_schedule(printed: Table) -> Outcome:
 
 @claim("stats-schedule-ends-early")
 def ends_early(printed: Table, over_late: Table) -> Outcome:
-    """Observation: after two fifths the printed schedule changes no accuracy by half a point.
+    """Observation: after two fifths the printed schedule changes no accuracy by a point.
 
     And with one network and a batch an epoch, one late drop ends clearly higher. Fails: one change
     clearly is larger, or the late drop clearly ends lower.
     """
-    still = all(-0.5 < late.low and late.high < 0.5 for late in printed.late)
-    moves = any(late.low > 0.5 or late.high < -0.5 for late in printed.late)
+    still = all(-POINT < late.low and late.high < POINT for late in printed.late)
+    moves = any(late.low > POINT or late.high < -POINT for late in printed.late)
     chosen = (over_late.epoch == A_BATCH) & (over_late.network == ONE)
     higher = chosen.any() and all(lead.above for lead in over_late.lead[chosen])
     lower = any(lead.below for lead in over_late.lead[chosen])
