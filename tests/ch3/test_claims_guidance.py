@@ -139,7 +139,7 @@ CASES = {
         UNDECIDED: (apart(), rhos(), CEILINGS),
     },
     TWO: {
-        HOLDS: (sizes(each=(2, 0), early=(-0.2, 0.1)),),
+        HOLDS: (sizes(early=(-0.2, 0.1)),),
         CORRECTED: (sizes(each=(2, 0)),),
         FAILS: (sizes((2, 0), (2, 0)),),
         UNDECIDED: (sizes((0.8, 0), (0.8, 0)),),
@@ -201,6 +201,7 @@ NEAR = [
     ),
     (TELL, "tasks may be apart", UNDECIDED, (apart((1.2, 0.5)), rhos(first=(0.2, 0.1)), CEILINGS)),
     (TELL, "no numbers", UNDECIDED, (apart((NAN, NAN)), rhos((NAN, NAN), (NAN, NAN)), CEILINGS)),
+    (TWO, "in one reading", CORRECTED, (sizes(each=(2, 0), early=(-0.2, 0.1)),)),
     (TWO, "one reading alone leads", UNDECIDED, (sizes((2, 0), (0.8, 0)),)),
     (TWO, "more than printed, uncorrected", UNDECIDED, (sizes((1, 0), (1, 0)),)),
     (TWO, "a free one may be better", UNDECIDED, (sizes(half=1.1),)),
