@@ -2,9 +2,12 @@
 
 from mergebook.ch4.claims import (
     algebra,
+    averages,
     bounds,
+    conditions,
     cost,
     counted,
+    gains,
     kernels,
     magnified,
     printed,
@@ -14,9 +17,12 @@ from mergebook.ch4.claims import (
 
 __all__ = [
     "algebra",
+    "averages",
     "bounds",
+    "conditions",
     "cost",
     "counted",
+    "gains",
     "kernels",
     "magnified",
     "printed",
