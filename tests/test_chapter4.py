@@ -38,6 +38,17 @@ RUNS = {
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
     "04h": (SMALL, {"04h-curves.csv"}),
     "04j": ({"networks": ["ResNet18"], "images": 4}, {"04j-use.csv", "04j-making.csv"}),
+    "04i": (
+        FULL
+        | {
+            "known": ["vgg8"],
+            "networks": ["vgg5", "vgg5_bn"],
+            "starts": 2,
+            "models": 5,
+            "epochs": 1,
+        },
+        {"04i-changes.csv", "soups-and-ensembles.json"},
+    ),
     "04l": (
         FULL | {"networks": ["vgg5"], "selected": ["vgg5"], "starts": 2, "models": 3, "epochs": 1},
         {"04l-tasks.csv", "greedy-selection.json"},
@@ -57,6 +68,7 @@ BAD = {
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
     "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
+    "04i": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
     "04l": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
     "04q": ({"models": 5}, "models is 5; allowed: a whole number from 10 to 20"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
