@@ -37,6 +37,10 @@ RUNS = {
     # Its rows of ImageNet's kernels are stored; to compute them needs another package.
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
     "04h": (SMALL, {"04h-curves.csv"}),
+    "04k": (
+        FULL | {"networks": ["vgg5_bn", "vit"], "starts": 2, "models": 2, "epochs": 1},
+        {"04k-losses.csv", "half-way-between-two.json"},
+    ),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
@@ -48,6 +52,10 @@ BAD = {
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
+    "04k": (
+        {"controls": ["two"]},
+        r"controls is .*; allowed: a list of 0 or more, each one of one",
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from mergebook.ch4.claims import (
     algebra,
     bounds,
+    conflicts,
     counted,
     kernels,
     magnified,
@@ -11,4 +12,14 @@ from mergebook.ch4.claims import (
     templates,
 )
 
-__all__ = ["algebra", "bounds", "counted", "kernels", "magnified", "printed", "shapes", "templates"]
+__all__ = [
+    "algebra",
+    "bounds",
+    "conflicts",
+    "counted",
+    "kernels",
+    "magnified",
+    "printed",
+    "shapes",
+    "templates",
+]
