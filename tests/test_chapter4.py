@@ -41,6 +41,10 @@ RUNS = {
         FULL | {"networks": ["vgg5_bn", "vit"], "starts": 2, "models": 2, "epochs": 1},
         {"04k-losses.csv", "half-way-between-two.json"},
     ),
+    "04o": (
+        FULL | {"networks": ["vgg5"], "starts": 2, "epochs": 1},
+        {"04o-donors.csv", "donors-of-other-tasks.json"},
+    ),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
@@ -56,6 +60,7 @@ BAD = {
         {"controls": ["two"]},
         r"controls is .*; allowed: a list of 0 or more, each one of one",
     ),
+    "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
 }
 
 
