@@ -10,6 +10,7 @@ from mergebook.ch4.claims import (
     magnified,
     printed,
     shapes,
+    smoothed,
     templates,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "magnified",
     "printed",
     "shapes",
+    "smoothed",
     "templates",
 ]
