@@ -12,6 +12,7 @@ from mergebook.ch4.claims import (
     shapes,
     smoothed,
     templates,
+    transformers,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "shapes",
     "smoothed",
     "templates",
+    "transformers",
 ]
