@@ -40,6 +40,7 @@ CSS = {
     OBSERVATION: "observation",
 }
 EVIDENCE = "evidence"  # the folder of evidence pages, beside the lessons
+UNMET = "Not shown by this run: the rule of the observation is not met."
 
 
 def printed(table: str) -> pd.DataFrame:
@@ -126,6 +127,7 @@ def _rich(text: str) -> str:
 def verdict(claim_id: str, outcome: Outcome) -> Verdict:
     """An outcome with the sentences of its claim; an observation is shown as one, and not judged.
 
+    The note of an observation says so where the outcome does not bear it out.
     Raises `ValueError` if a sentence names a value that the outcome lacks, or is empty or not one
     line.
     """
@@ -134,6 +136,8 @@ def verdict(claim_id: str, outcome: Outcome) -> Verdict:
     decided = OBSERVATION if stated.kind == OBSERVATION else outcome.verdict
     if decided == UNDECIDED:
         text["note"] = f"{text['note']} To decide it: {stated.decides}"
+    if decided == OBSERVATION and not outcome.holds:
+        text["note"] = f"{text['note']} {UNMET}"
     if decided != CORRECTED:
         text["correction"] = ""
     elif not text["correction"]:

@@ -397,6 +397,7 @@ def test_an_observation_is_shown_as_one_and_not_judged(book, holds):
     book(plain={"kind": "observation"})
     found = ledger.verdict("plain", Outcome(holds, True, VALUES))
     assert found.verdict == "observation" and found.correction == ""
+    assert found.note.endswith(ledger.UNMET) == (holds is not True)
     assert 'class="verdict verdict-observation"' in found._html()
 
 
@@ -626,3 +627,10 @@ def test_a_printed_table_is_read_cell_by_cell(table):
 def test_an_unknown_table_is_refused_with_those_there_are(table):
     with pytest.raises(ValueError, match=f"table is '{table}'; allowed: {', '.join(TABLES)}$"):
         ledger.printed(table)
+
+
+def test_every_stored_observation_is_borne_out_or_says_that_it_is_not():
+    """The note says it: `verdict` adds it to each card, so that no page can leave it out."""
+    found = ledger.gather(CHAPTERS)
+    unmet = {i for i, record in found.items() if record["note"].endswith(ledger.UNMET)}
+    assert all(CLAIMS[i].kind == ledger.OBSERVATION for i in unmet)
