@@ -25,7 +25,7 @@ RUNS = {
     ),
     "04c": (
         {
-            "architectures": ["vgg5", "vgg5_bn", "vit"],
+            "architectures": ["vgg5_bn", "vit"],
             "batchnorm": "vgg5_bn",
             "n_models": 2,
             "epochs": 1,

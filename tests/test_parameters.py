@@ -203,7 +203,7 @@ BAD = {
     "kep": ("0.3", "kep is not a parameter of this chapter.*; allowed: .*draws"),
     "draws": ("abc", "draws is 'abc'; allowed: a whole number"),
     "k": ("-1", "k is -1; allowed: a number above 0"),
-    "suite": ("nope", "suite is 'nope'; allowed: one of .*text5, or a folder with a suite.toml"),
+    "suite": ("nope", "suite is 'nope'; allowed: one of .*text5.*, or a folder with a suite.toml"),
     "output": (
         os.devnull + "/x",
         f"output is '{os.devnull}/x' .*; allowed: a folder that can be written",
