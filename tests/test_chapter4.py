@@ -23,16 +23,7 @@ RUNS = {
         FULL | {"epochs": 5, "repetitions": 2, "draws": 2},
         {"04b-released.csv", "linear-templates.json"},
     ),
-    "04c": (
-        {
-            "architectures": ["vgg5_bn", "vit"],
-            "batchnorm": "vgg5_bn",
-            "n_models": 2,
-            "epochs": 1,
-            "repetitions": 2,
-        },
-        {"04c-networks.csv", "04c-verdicts.csv", "04-rethinking.json"},
-    ),
+    # 04c, whose experiments move to other pages, is run by nbval alone: here it takes two minutes.
     "04d": (SMALL, {"04d-thresholds.csv"}),
     # Its rows of ImageNet's kernels are stored; to compute them needs another package.
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
