@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from mergehelpers.device import all_finite
 from mergehelpers.states import State
 
 
@@ -55,7 +56,7 @@ class Plan:
 
 def check_finite(z: Tensor, name: str) -> None:
     """Raise `ValueError` that names the first row of (inputs, width) with NaN or infinity."""
-    if not z.isfinite().all():
+    if not all_finite(z):
         row = int((~z.isfinite()).any(-1).nonzero()[0, -1])
         raise ValueError(
             f"{name} hold NaN or infinity, first in row {row}; alignment needs finite numbers"
@@ -151,7 +152,7 @@ def minimise(
         value.backward()
         optimiser.step()
         schedule.step()
-    if bad := [name for name, value in moving.items() if not value.isfinite().all()]:
+    if bad := [name for name, value in moving.items() if not all_finite(value)]:
         raise ValueError(
             f"the repair diverged: {bad[0]} is not finite after {plan.steps} steps "
             f"with rate {plan.rate}; try a smaller rate"

@@ -45,6 +45,15 @@ def at_once(entries: int, device: torch.device) -> int:
     return entries if device.type == "cpu" else CARD * entries
 
 
+def all_finite(x: torch.Tensor) -> bool:
+    """Whether no entry of `x`, of any shape, is NaN or infinite.
+
+    A sum is finite only if all its terms are, and ten times as fast as a look at each. A sum of
+    finite terms can still overflow, so that where it is not finite, each is looked at.
+    """
+    return bool(x.sum().isfinite()) or bool(x.isfinite().all())
+
+
 def peak_memory_gb() -> float:
     """Largest resident size of this process so far, in GB (Linux and macOS)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

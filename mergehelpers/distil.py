@@ -123,7 +123,7 @@ def check_classes(task: str, logits: Tensor, classes: int) -> None:
         raise ValueError(
             f"{task}: the teacher knows {logits.shape[1]} classes, the student {classes}"
         )
-    if not logits.isfinite().all():
+    if not devices.all_finite(logits):
         raise ValueError(f"{task}: the teacher answers with NaN or infinity")
 
 

@@ -188,7 +188,7 @@ def accuracy(
         if bad := [
             key
             for key, value in state.items()
-            if value.is_floating_point() and not value.isfinite().all()
+            if value.is_floating_point() and not devices.all_finite(value)
         ]:
             raise ValueError(f"the model {name} holds NaN or infinity in {bad[0]}")
     place = devices.pick(device)

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mergehelpers import checkpoints, merge, shards, states
+from mergehelpers.device import all_finite
 from mergehelpers.merge.registry import Rule, Size
 from mergehelpers.merge.stacks import SLAB, NotFinite
 
@@ -131,6 +132,6 @@ def _named(pairs, sources, has_base):
 
 def _finite(pairs):
     for name, value in pairs:
-        if not all(slab.isfinite().all() for slab in value.flatten().split(SLAB)):
+        if not all(all_finite(slab) for slab in value.flatten().split(SLAB)):
             raise ValueError(f"{name}: merged values do not fit {value.dtype}")
         yield name, value

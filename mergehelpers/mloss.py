@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mergehelpers.device import widest_float
+from mergehelpers.device import all_finite, widest_float
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def discrepancy(h: Tensor, f: Callable, weights=None) -> Tensor:
     `h` holds the pre-activations of the q models along its first axis; the result drops that axis.
     Raises `ValueError` when `h` holds NaN or infinity, or the weights do not fit.
     """
-    if not torch.isfinite(h).all():
+    if not all_finite(h):
         raise ValueError("the pre-activations hold NaN or infinity")
     alpha = merging_weights(len(h), weights).to(h)
     return f(torch.tensordot(alpha, h, 1)) - torch.tensordot(alpha, f(h), 1)

@@ -162,7 +162,7 @@ def ranks(scores: Tensor) -> Tensor:
     Equal scores share the mean of their ranks. Raises `ValueError` if a score is not finite.
     """
     values = scores.cpu().double()
-    if not values.isfinite().all():
+    if not devices.all_finite(values):
         raise ValueError("the scores hold NaN or infinity, so they have no ranks")
     _, place, equal = values.unique(return_inverse=True, return_counts=True)
     below = equal.cumsum(0) - equal

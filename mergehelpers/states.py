@@ -14,6 +14,8 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from mergehelpers.device import all_finite
+
 State = dict[str, Tensor]
 OUTPUT_SIDE = ("proj", "post", "pooler", "final", "head", "fc.")
 SHOWN = 3  # names that a report shows of many
@@ -110,7 +112,7 @@ def _differences(first, state, its_name, values):
             isinstance(first, Mixed) and mine.is_floating_point() and other.is_floating_point()
         ):
             types[key] = mine.dtype, other.dtype
-        elif values and not torch.isfinite(mine).all():
+        elif values and not all_finite(mine):
             wild.append(key)
     lines = [("", f" lacks {_some(lacking, 'tensors')}")] if lacking else []
     an = "an " if len(extra) == 1 else ""

@@ -1,5 +1,6 @@
 """The device helper; the other kinds of device are simulated, so that any machine can run this."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -64,3 +65,18 @@ def test_peak_memory_is_in_gigabytes(monkeypatch, platform, counted):
 
 def test_this_process_has_a_plausible_peak():
     assert 0.05 < device.peak_memory_gb() < 50
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.int64])
+def test_finite_numbers_of_any_size_are_finite(dtype):
+    largest = torch.iinfo if dtype == torch.int64 else torch.finfo
+    assert device.all_finite(torch.full((3, 4), largest(dtype).max, dtype=dtype))
+    assert device.all_finite(torch.zeros(0, 4, dtype=dtype))
+
+
+@pytest.mark.parametrize("wild", [[math.nan], [math.inf], [-math.inf], [math.inf, -math.inf]])
+def test_one_wild_entry_is_found(wild):
+    x = torch.zeros(5, 6)
+    x[2, : len(wild)] = torch.tensor(wild)
+    assert not device.all_finite(x)
+    assert not device.all_finite(x.half().t())

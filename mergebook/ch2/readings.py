@@ -1,5 +1,8 @@
 """Algorithm 1 as the paper writes it and as its code runs it: rates, invariants, answers."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import pandas as pd
 import torch
 from scipy import stats
@@ -8,7 +11,8 @@ from torch import Tensor
 from mergebook import ledger
 from mergebook.ch2.models import Merge, by_name, experiment, minus, rates, sample, scored
 from mergebook.ch2.rules import apart, plain_ties
-from mergebook.page import OpenSuite
+from mergebook.experiments import Experiment, Tolerance
+from mergebook.page import OpenSuite, opened
 from mergehelpers import evaluate, merge, mties
 
 Table = pd.DataFrame
@@ -113,27 +117,52 @@ def agreement(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[float]:
     return [float(stats.spearmanr(a[n].cpu(), b[n].cpu()).statistic) for n in a]
 
 
-def ranks_alike(r: OpenSuite, keep: float, spread: float, samples: int, draws: int = 3) -> Table:
+@dataclass(frozen=True)
+class Ranked:
+    """The key of compared rankings: rates from `keep` and `spread`, `samples` inputs a task.
+
+    `draws` more samples of one reading say how far a ranking is noise.
+    """
+
+    models: str
+    keep: float
+    spread: float
+    samples: int
+    draws: int = 3
+
+
+def ranks_alike(key: Ranked, sources: Mapping[str, str], device: str) -> list[dict]:
     """Rank correlations of nodes by whose input the layers read, and of samples of one reading.
 
     A row of each comparison and layer; `draw` tells the samples apart.
     """
+    r = opened(key, sources, device)
 
     def ranked(order, draw=0):
-        key = Merge(r.mark, "rows", order, keep, spread, samples=samples, draw=draw)
-        return rates(r, key)
+        return rates(
+            r, Merge(r.mark, "rows", order, key.keep, key.spread, samples=key.samples, draw=draw)
+        )
 
     shared = ranked("shared input")
     others = [(order, 0, ranked(order)) for order in ("merged so far", "own input")]
-    for draw in range(1, draws + 1):
+    for draw in range(1, key.draws + 1):
         others.append(("another sample", draw, ranked("shared input", draw)))
-    rows = [
-        (name, draw, layer, value)
+    return [
+        {"ranked": name, "draw": draw, "layer": layer, "correlation": round(value, 5)}
         for name, draw, found in others
         for layer, value in enumerate(agreement(found, shared))
     ]
-    columns = ["ranked", "draw", "layer", "correlation"]
-    return pd.DataFrame(rows, columns=columns).assign(suite=r.name)
+
+
+RANKS = Experiment(
+    "ranks by whose input is read",
+    1,
+    Ranked,
+    ranks_alike,
+    # Near ties may swap on another processor; another sample's ranks differ in the second digit.
+    {"correlation": Tolerance(absolute=0.002)}
+    | dict.fromkeys(("ranked", "draw", "layer"), Tolerance()),
+)
 
 
 # ------------------------------------------------------------------------ by reading the code

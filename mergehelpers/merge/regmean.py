@@ -73,5 +73,5 @@ def check_grams(grams: Sequence[Mapping[str, Tensor]], experts: Models) -> None:
             weight = experts[0].get(key)
             if weight is None or weight.ndim != 2 or gram.shape != (weight.shape[1],) * 2:
                 raise ValueError(f"the grams of model {number} do not fit {key}")
-            if not gram.isfinite().all():
+            if not devices.all_finite(gram):
                 raise ValueError(f"the grams of model {number}, {key}, hold NaN or infinity")

@@ -72,9 +72,7 @@ class Stack:
             slab = torch.stack([part.to(self.dtype) for part in parts])
             if self.base:
                 slab -= self.base[i].to(self.dtype)
-            # The sum of what is not finite is not finite, and much cheaper than to look at every
-            # entry.
-            if not slab.sum().isfinite() and not slab.isfinite().all():
+            if not devices.all_finite(slab):
                 check_numbers(self.name, self.base[i] if self.base else None, parts)
                 raise ValueError(
                     f"these models cannot be merged: {self.name}: a change is too large"
@@ -143,9 +141,9 @@ class Stacks:
 def check_numbers(name: str, base: Tensor | None, experts: Sequence[Tensor]) -> None:
     """Raise `NotFinite` for the first of a tensor's models that holds NaN or infinity."""
     for number, expert in enumerate(experts):
-        if not expert.isfinite().all():
+        if not devices.all_finite(expert):
             raise NotFinite(name, number)
-    if base is not None and not base.isfinite().all():
+    if base is not None and not devices.all_finite(base):
         raise NotFinite(name, None)
 
 

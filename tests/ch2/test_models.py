@@ -155,7 +155,8 @@ def test_tables_of_the_readings(pictures):
     assert len(errors) == 3 * len(mties.VARIANTS) and errors.error.max() < 1e-5
     made = readings.increments(0).set_index("increment").error
     assert made["disjoint"] < 1e-12 and made["weighted"] > 0.01
-    alike = readings.ranks_alike(pictures, 0.6, 0.4, 3)
+    key = readings.Ranked(pictures.mark, 0.6, 0.4, 3)
+    alike = pd.DataFrame(readings.ranks_alike(key, {pictures.mark: pictures.source}, "cpu"))
     assert set(alike.groupby("layer").size()) == {5} and alike.correlation.between(-1, 1).all()
     points = readings.points()
     assert set(points.relation) <= {"agrees", "differs", "silent"} and len(points) > 5
