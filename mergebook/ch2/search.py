@@ -282,26 +282,33 @@ IN_TABLE_1 = {
 }
 
 
+def settings_table(answers: Table) -> Table:
+    """What the search chose for each model, with its validation accuracy (%), for each suite."""
+    out = {}
+    tuned = answers[answers.validation.notna()]
+    for suite, part in tuned.groupby("suite", sort=False):
+        rows = part.set_index("name")
+        shown = {
+            "k": rows.keep.where(rows.method != "task arithmetic"),
+            "e": rows.spread.where(rows.spread > 0),
+            "scale": rows.scale,
+        }
+        shown = pd.DataFrame(shown).map("{:.2f}".format)
+        shown["validation"] = rows.validation.map("{:.1f}".format)
+        out[suite] = shown.replace("nan", "")
+    return pd.concat(out, axis=1)
+
+
 def search_table(answers: Table, seed: int = 0) -> Table:
-    """Settings, accuracies (%) and each model minus TIES; beside them the paper's ViT-B/32."""
+    """Test accuracies (%) and each model minus TIES; beside them the paper's ViT-B/32."""
     paper = ledger.printed("mloss_table1").set_index(["Backbone", "Method"]).Avg["ViT-B/32"]
     out = {}
     for suite, part in answers.groupby("suite", sort=False):
         rows = part.set_index("name")
         gaps = gaps_to(part, "TIES", seed).set_index("name").gap
-        tuned = rows.validation.notna()
-        has_keep = tuned & (rows.method != "task arithmetic")
-        shown = pd.DataFrame(
-            {
-                "k": rows.keep.where(has_keep),
-                "e": rows.spread.where(rows.spread > 0),
-                "scale": rows.scale.where(tuned),
-            }
-        ).map("{:.2f}".format)
-        shown["validation"] = rows.validation.map("{:.1f}".format)
-        shown["test"] = [f"{evaluate.percent([unpacked(row)]):.1f}" for row in rows.right]
+        shown = {"test": [f"{evaluate.percent([unpacked(row)]):.1f}" for row in rows.right]}
         shown["minus TIES"] = gaps.map("{:+.1f}".format).where(gaps.index != "TIES", "")
-        out[suite] = shown.replace("nan", "")
+        out[suite] = pd.DataFrame(shown, index=rows.index)
     table = pd.concat(out, axis=1)
     table["paper", "ViT-B/32"] = [
         f"{paper[IN_TABLE_1[n]]:.1f}" if n in IN_TABLE_1 else "" for n in table.index
