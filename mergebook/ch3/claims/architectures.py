@@ -117,7 +117,7 @@ def whole_recipe(leads: Table, listing: Table) -> Outcome:
     runs = listing.set_index(["version", "models"]).right
     printed = bool(runs["as printed"].all())
     over = leads[leads.over == "Average"]
-    clear, against = (over.low > 0).tolist(), bool((over.high < 0).all())
+    clear, against = (over.low > 0).tolist(), bool((over.all_high < 0).all())
     values = {
         "printed": printed,
         "alone": bool(runs["as printed", 1]),

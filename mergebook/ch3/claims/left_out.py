@@ -88,7 +88,10 @@ def reliable(leads: Table, slopes: Table, surpassed: Table, drops: Table) -> Out
 
 @claim("stats-table3main-8-14-20")
 def eight_to_twenty(leads: Table, printed: Table) -> Outcome:
-    """Twenty tasks of the paper decide it: StatsMerging++ above RegMean by what is printed."""
+    """Twenty tasks decide it: StatsMerging is above RegMean in both readings of the learner.
+
+    Corrected: in one of them, which is named.
+    """
     most = leads[leads["size"] == leads["size"].max()]
     here = ordered(most[most.over == "RegMean"])
     values = {
@@ -97,6 +100,11 @@ def eight_to_twenty(leads: Table, printed: Table) -> Outcome:
         "drops": printed.to_dict("records"),
     }
     twenty = values["tasks"] >= 20
+    sure = list(here.what[here.all_low > 0])
+    values["which"] = ", ".join(sure) or "none"
     return weighed(
-        twenty and bool((here.low > 0).all()), twenty and bool((here.high < 0).all()), values=values
+        twenty and bool((here.low > 0).all()),
+        twenty and bool((here.all_high < 0).all()),
+        twenty and bool(sure),
+        values,
     )
