@@ -75,7 +75,7 @@ def leads_by_count(answers: Table) -> Table:
 
     Of random sets: Student's t over sets. Of all tasks, the same in each repetition: over
     repetitions and inputs, as `comparing.lead`. `all_low` and `all_high` have 95 % for all rows of
-    a learner.
+    a learner. `searched`: whether step sizes were searched for that number of tasks.
     """
     scores, rows = scores_by_count(answers), []
     sizes, others = list(dict.fromkeys(scores["size"])), [*LEARNT_TOO, *PRINTED]
@@ -90,8 +90,8 @@ def leads_by_count(answers: Table) -> Table:
                 else:
                     gaps = (wide[what] - wide[over])[size]
                     one, all_ = of_mean(gaps), widened(gaps, among)
-                rows.append((what, over, size, *one, all_.low, all_.high))
-    columns = ["what", "over", "size", "value", "low", "high", "all_low", "all_high"]
+                rows.append((what, over, size, *one, all_.low, all_.high, size == max(sizes)))
+    columns = ["what", "over", "size", "value", "low", "high", "all_low", "all_high", "searched"]
     return pd.DataFrame(rows, columns=columns)
 
 
