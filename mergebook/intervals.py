@@ -219,4 +219,5 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
 
 def ranked(values: np.ndarray) -> np.ndarray:
     """Ranks from 1 over the first axis; equal values share their mean rank."""
-    return pd.DataFrame(values).rank().to_numpy().reshape(np.shape(values))
+    flat = np.asarray(values, float).reshape(len(values), -1)
+    return pd.DataFrame(flat).rank().to_numpy().reshape(np.shape(values))

@@ -88,7 +88,7 @@ class Curvature:
 RUNS = ("first", "second", "at base", "elsewhere")
 
 
-def fisher_rows(r: OpenSuite, inputs: int, draws: int, seed: int) -> list[dict]:
+def traces_of_experts(r: OpenSuite, inputs: int, draws: int, seed: int) -> list[dict]:
     """A row for each expert: its name, and Fisher traces of all layers for each of `RUNS`.
 
     `first` and `second`: on two halves of its own task's inputs; `at base`: the base's on the
@@ -110,8 +110,8 @@ def fisher_rows(r: OpenSuite, inputs: int, draws: int, seed: int) -> list[dict]:
 
 
 def curvature_rows(key: Curvature, sources: Mapping[str, str], device: str) -> list[dict]:
-    """The stored rows: `fisher_rows` of the suite that a key names."""
-    return fisher_rows(opened(key, sources, device), key.samples, key.draws, key.seed)
+    """The stored rows: `traces_of_experts` of the suite that a key names."""
+    return traces_of_experts(opened(key, sources, device), key.samples, key.draws, key.seed)
 
 
 # Gradients are in single precision, and agree to a few thousandths of the largest.
@@ -125,7 +125,7 @@ EXPERIMENT = Experiment(
 
 
 def traces(r: OpenSuite, found: Table) -> Table:
-    """Each expert's statistics and its Fisher traces (`fisher_rows`), a row an expert and layer."""
+    """Statistics and Fisher traces (`traces_of_experts`), a row for each expert and layer."""
     deep, names, parts = states.depths(r.base), list(floats(r.base)), []
     for row in found.to_dict("records"):
         part = {n: row[n] for n in RUNS}

@@ -183,7 +183,7 @@ def agreement_with_teachers(
     r: OpenSuite, state: State, tasks: Sequence[str], limit: int, suite: Suite | None = None
 ) -> float:
     """Share of validation inputs on which a merge answers as the task's own expert, in percent."""
-    return agreement(r, said_on_validation(suite or r.suite, state, tasks, limit))
+    return said_as_experts(r, said_on_validation(suite or r.suite, state, tasks, limit))
 
 
 def said_on_validation(
@@ -193,7 +193,7 @@ def said_on_validation(
     return {n: evaluate.predictions(suite, state, n, "val", limit) for n in tasks}
 
 
-def agreement(r: OpenSuite, said: Mapping[str, Tensor]) -> float:
+def said_as_experts(r: OpenSuite, said: Mapping[str, Tensor]) -> float:
     """The share of these answers that the task's own expert gives too, in percent."""
     same = [x == taught(r, n, "val")[: len(x)].argmax(1) for n, x in said.items()]
     return 100 * float(np.mean([x.float().mean().item() for x in same]))
@@ -223,7 +223,7 @@ def trial_row(
     losses = np.array_split(found.trained.losses, min(10, len(found.trained.losses)))
     row = {
         "val": evaluate.percent([right]),
-        "agree": agreement(r, said),
+        "agree": said_as_experts(r, said),
         "losses": [round(float(part.mean()), 5) for part in losses],
         "right": graded(r, state, found.tasks, key.test_samples, suite),
     }

@@ -411,7 +411,7 @@ def test_leading_directions_by_a_decomposition():
 
 
 def test_traces_and_directions_of_a_suite(pictures):
-    rows = fisher.fisher_rows(pictures, 2, 4, 0)
+    rows = fisher.traces_of_experts(pictures, 2, 4, 0)
     table = fisher.traces(pictures, pd.DataFrame(rows))
     assert len(table) == 2 * len(pictures.base) and (table[["first", "second"]] >= 0).all(axis=None)
     # A layer that no score depends on has no gradient, and a trace of zero.
