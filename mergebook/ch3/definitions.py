@@ -150,7 +150,7 @@ def energy_shares(r: OpenSuite) -> Table:
 
     `of` says of what: the experts' weights; their task vectors; or the task vectors of all experts
     of a layer as the rows of one matrix, which the released scripts decompose. The first two are
-    means over the first `FEW` experts, which are much alike.
+    means over the first `FEW` experts.
     """
     rows = []
     for name, start in floats(r.base).items():
