@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
@@ -229,6 +228,8 @@ class Store:
 
     def _compute(self, experiment, labels, chosen, context):
         """`(label, rows)` of the chosen keys, as they are done, in any order."""
+        import joblib  # here, for most pages compute nothing
+
         work = (joblib.delayed(_one)(experiment, label, labels[label], context) for label in chosen)
         # Processes of one thread: those that share the cores would wait for each other's threads.
         with joblib.parallel_config("loky", inner_max_num_threads=1 if self.workers > 1 else None):

@@ -7,6 +7,8 @@ page.close(gaps=table)
 """
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-import transformers
 from IPython.display import HTML, display
 from torch import Tensor
 
@@ -157,6 +158,19 @@ def stored(experiment: Experiment, chapter: int) -> pd.DataFrame:
     return table.assign(suite=table.models.str.rsplit("-", n=1).str[0])
 
 
+def be_quiet() -> None:
+    """No warnings and progress bars of transformers in stored outputs.
+
+    It is imported only where a network needs it: a page without one would wait for nothing.
+    """
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    if "transformers" in sys.modules:  # which read the settings when it was imported
+        logging = sys.modules["transformers"].utils.logging
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+
 class Page:
     """One evidence page: its parameters checked, its stored rows, and the claims that it decides.
 
@@ -176,8 +190,7 @@ class Page:
         self.device = devices.pick(self.given.get("device", "auto")).type
         self.decided: list[str] = []
         plots.use_style()
-        transformers.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
+        be_quiet()
         pd.options.display.precision = 3
         pd.options.display.width = 140
         display(self.contract)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import binomtest, t
+from scipy import special
 from torch import Tensor
 from tqdm import tqdm
 
@@ -160,8 +160,16 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     if len(values) < 2:
         return float(values.mean()), float("nan")
     return float(values.mean()), float(
-        t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+        special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
     )
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The ends of Wilson's 95 % interval for a share of `of` draws."""
+    z, share = special.ndtri(0.975), hits / of
+    middle = share + z**2 / (2 * of)
+    half = z * np.sqrt(share * (1 - share) / of + (z / (2 * of)) ** 2)
+    return tuple(float(end / (1 + z**2 / of)) for end in (middle - half, middle + half))
 
 
 def accuracy(
@@ -225,7 +233,7 @@ def accuracy(
             )
     rows = []
     for (name, task), hits in correct.items():
-        interval = binomtest(hits, sizes[task]).proportion_ci(method="wilson")
+        low, high = wilson(hits, sizes[task])
         rows.append(
             {
                 "model": name,
@@ -233,8 +241,8 @@ def accuracy(
                 "inputs": sizes[task],
                 "correct": hits,
                 "accuracy": 100 * hits / sizes[task],
-                "low": 100 * interval.low,
-                "high": 100 * interval.high,
+                "low": 100 * low,
+                "high": 100 * high,
                 "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
             }
         )

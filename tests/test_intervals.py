@@ -18,6 +18,8 @@ from mergebook.intervals import (
     of_mean,
     of_runs,
     rank_correlation,
+    ranked,
+    t_quantile,
 )
 
 # A warning would reach the page's stored output. What another test left open is none of ours.
@@ -476,3 +478,21 @@ def test_runs_hold_the_truth_about_as_often_as_they_say():
 def test_runs_of_other_inputs_are_refused(a, b):
     with pytest.raises(ValueError, match="did not answer the same|give the same inputs"):
         of_runs(a, b)
+
+
+def test_ranks_are_those_of_scipy_over_the_first_axis():
+    g = np.random.default_rng(0)
+    for shape in ((6,), (6, 3), (5, 3, 2)):
+        x = g.integers(0, 4, shape)
+        assert (ranked(x) == stats.rankdata(x, axis=0)).all()
+
+
+def test_quantiles_are_those_of_student_and_of_the_normal_law():
+    assert t_quantile(4, 3) == pytest.approx(stats.t.ppf(1 - 0.025 / 3, 4))
+    assert t_quantile(np.inf) == pytest.approx(stats.norm.ppf(0.975))
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.median])
+def test_a_bootstrap_at_once_draws_as_one_by_one(statistic):
+    x = np.random.default_rng(1).normal(size=9)
+    assert by_bootstrap(statistic, x) == by_bootstrap(lambda v: statistic(v), x)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -647,3 +648,11 @@ def test_a_folder_without_notebooks_is_refused_with_what_is_allowed(tmp_path):
 def test_names_that_can_be_no_path_are_refused(value):
     with pytest.raises(Wrong):
         RunFolder().check(value)
+
+
+def test_a_page_does_not_wait_for_what_most_pages_do_not_need():
+    """Each of these takes half a second or more to import, on each of some sixty pages."""
+    slow = {"seaborn", "scipy.stats", "transformers", "open_clip", "sklearn"}
+    code = f"import sys, mergebook.page, mergebook.ch3.claims; print(*{slow} & {{*sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""

@@ -34,7 +34,9 @@ class Trials:
     Each trial searches `rates` with `searches` seeds, and goes on outwards while the best lies at
     an edge. The best is the one whose merges agree most with the teachers on validation inputs. A
     network a layer for some of the tasks begins one step size lower as well: it has two good ones,
-    with worse ones between, and a search from above may miss the lower one.
+    with worse ones between, and a search from above may miss the lower one. For all tasks of mini8
+    the lower one was tried as well: it agrees as often, 87.0 %, as those from 0.003 to 0.03, 86.7
+    to 87.2 % (one seed).
     """
 
     def __init__(

@@ -141,6 +141,7 @@ def shares(weight: Tensor, rank: int = 3) -> tuple[float, float, int]:
     )
 
 
+FEW = 2
 ENERGY = ["suite", "of", "layer", "values", "squares", "sums", "needed"]
 
 
@@ -149,14 +150,14 @@ def energy_shares(r: OpenSuite) -> Table:
 
     `of` says of what: the experts' weights; their task vectors; or the task vectors of all experts
     of a layer as the rows of one matrix, which the released scripts decompose. The first two are
-    means over experts.
+    means over the first `FEW` experts.
     """
     rows = []
     for name, start in floats(r.base).items():
         weights = [floats({name: state[name]})[name] for state in r.experts.values()]
         changes = [w - start for w in weights]
         stacked = [torch.stack(changes).flatten(1)]
-        of = {"weights": weights, "task vectors": changes, "tasks by entries": stacked}
+        of = {"weights": weights[:FEW], "task vectors": changes[:FEW], "tasks by entries": stacked}
         for what, found in of.items():
             if found := [w for w in found if w.any()]:
                 values = min(stats.as_matrix(found[0]).shape)

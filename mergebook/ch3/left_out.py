@@ -6,7 +6,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from mergebook.ch3.baselines import Baseline, rules_asked
 from mergebook.ch3.comparing import Trials, right_of
@@ -26,7 +25,7 @@ from mergebook.ch3.trials import (
     tasks_of,
 )
 from mergebook.experiments import Experiment, Tolerance
-from mergebook.intervals import Interval
+from mergebook.intervals import Interval, t_quantile
 from mergebook.page import OpenSuite, Page, opened
 from mergehelpers import states
 
@@ -185,7 +184,7 @@ def of_item_pairs(pairs: Sequence[str], values: Sequence[float], among: int = 1)
     left = np.array([values[[item not in pair for pair in split]].mean() for item in items])
     count, mean = len(items), float(values.mean())
     error = np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum())
-    half = stats.t.ppf(1 - 0.025 / among, count - 1) * error
+    half = t_quantile(count - 1, among) * error
     return Interval(mean, float(mean - half), float(mean + half))
 
 

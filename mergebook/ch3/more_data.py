@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import ClassifierMixin
-from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from mergebook import studies
@@ -162,11 +160,15 @@ FITS = {  # what heads are fitted to
 FROZEN = "coefficients alone"
 
 
-def head_fitted(x: Tensor, y: Tensor, strength: float) -> ClassifierMixin:
+def head_fitted(x: Tensor, y: Tensor, strength: float) -> Any:
     """A head for embeddings (inputs, width): scikit-learn's multinomial regression.
 
     A teacher that gives one answer to all inputs is followed.
     """
+    # Here, for it takes seconds, and all pages of the chapter import this module.
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+
     fit = LogisticRegression(C=strength, max_iter=5000)
     if len(y.unique()) == 1:
         fit = DummyClassifier(strategy="most_frequent")

@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from mergebook.ch3.baselines import Baseline
 from mergebook.ch3.comparing import Trials, lead
 from mergebook.ch3.left_out import LEARNERS, RULES, percent_right
 from mergebook.ch3.printed import PLUS, by_network
 from mergebook.ch3.trials import Trial
-from mergebook.intervals import Interval, of_mean
+from mergebook.intervals import Interval, of_mean, t_quantile
 from mergebook.page import OpenSuite, Page
 
 Table = pd.DataFrame
@@ -76,7 +75,7 @@ def leads_by_count(answers: Table) -> Table:
 
     Of random sets: Student's t over sets. Of all tasks, the same in each repetition: over
     repetitions and inputs, as `comparing.lead`. `all_low` and `all_high` have 95 % for all rows of
-    a learner.
+    a learner. `searched`: whether step sizes were searched for that number of tasks.
     """
     scores, rows = scores_by_count(answers), []
     sizes, others = list(dict.fromkeys(scores["size"])), [*LEARNT_TOO, *PRINTED]
@@ -91,8 +90,8 @@ def leads_by_count(answers: Table) -> Table:
                 else:
                     gaps = (wide[what] - wide[over])[size]
                     one, all_ = of_mean(gaps), widened(gaps, among)
-                rows.append((what, over, size, *one, all_.low, all_.high))
-    columns = ["what", "over", "size", "value", "low", "high", "all_low", "all_high"]
+                rows.append((what, over, size, *one, all_.low, all_.high, size == max(sizes)))
+    columns = ["what", "over", "size", "value", "low", "high", "all_low", "all_high", "searched"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -102,8 +101,16 @@ def widened(values: Sequence[float], among: int) -> Interval:
     if np.isnan(low):
         return Interval(mean, low, high)
     freedom = len(values) - 1
-    times = stats.t.ppf(1 - 0.025 / among, freedom) / stats.t.ppf(0.975, freedom)
+    times = t_quantile(freedom, among) / t_quantile(freedom)
     return Interval(mean, mean - times * (mean - low), mean + times * (high - mean))
+
+
+def fitted_slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The slope of y over x by least squares, and its standard error."""
+    from_mean = x - x.mean()
+    slope = from_mean @ y / (from_mean @ from_mean)
+    left = y - y.mean() - slope * from_mean
+    return slope, np.sqrt(left @ left / (len(x) - 2) / (from_mean @ from_mean))
 
 
 def slopes_of_leads(answers: Table) -> Table:
@@ -118,12 +125,10 @@ def slopes_of_leads(answers: Table) -> Table:
     sizes = wide.index.get_level_values("size").to_numpy(float)
     for what in LEARNERS:
         for over in others:
-            fit = stats.linregress(sizes, wide[what] - wide[over])
-            half, wide_half = (
-                stats.t.ppf(1 - 0.025 / k, len(sizes) - 2) * fit.stderr for k in (1, len(others))
-            )
-            bounds = [fit.slope + sign * h for h in (half, wide_half) for sign in (-1, 1)]
-            rows.append((what, over, fit.slope, *bounds))
+            slope, error = fitted_slope(sizes, (wide[what] - wide[over]).to_numpy())
+            halves = [t_quantile(len(sizes) - 2, k) * error for k in (1, len(others))]
+            bounds = [slope + sign * half for half in halves for sign in (-1, 1)]
+            rows.append((what, over, slope, *bounds))
     columns = ["what", "over", "value", "low", "high", "all_low", "all_high"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -10,11 +10,9 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import open_clip
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mergebook.ch3.baselines import Alone, Baseline, own_models, rules_asked
 from mergebook.ch3.comparing import leads, of_lead, scores
@@ -50,6 +48,8 @@ def two_of(r: OpenSuite) -> str:
 
 def operations(action: Callable[[], object]) -> int:
     """Operations of whatever `action()` runs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     with FlopCounterMode(display=False) as counter:
         action()
     return counter.get_total_flops()
@@ -71,6 +71,8 @@ def of_shared_basis(shapes: Sequence[tuple[int, ...]], experts: int) -> float:
 
 def tower() -> nn.Module:
     """ViT-B/32 as a shape without weights."""
+    import open_clip  # here, for it takes seconds, and all pages of the chapter import this
+
     with torch.device("meta"):
         return open_clip.CLIP(**open_clip.get_model_config("ViT-B-32")).visual
 

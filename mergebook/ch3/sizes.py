@@ -7,13 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import open_clip
 import pandas as pd
 import torch
-import torchvision
-import transformers
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mergebook.ch2.printed import SHORT
 from mergebook.ch3.printed import cells_by_task
@@ -32,6 +28,10 @@ T5 = {"T5-base": (768, 3072, 12), "T5-large": (1024, 4096, 24)}  # widths, and d
 
 def _meta_networks() -> dict[str, nn.Module]:
     """The vision networks that the paper names, as shapes without weights."""
+    # Here, for these take seconds, and all pages of the chapter import this module.
+    import open_clip
+    import torchvision
+
     with torch.device("meta"):
         clips = {
             "ViT-B/32": open_clip.CLIP(**open_clip.get_model_config("ViT-B-32")),
@@ -46,6 +46,9 @@ def network_costs() -> Table:
     For one image, whole and without attention, which tools that count by hooks can miss. Of T5 the
     parameters alone: its cost depends on the text.
     """
+    import transformers
+    from torch.utils.flop_counter import FlopCounterMode
+
     rows = {}
     for name, network in _meta_networks().items():
         tower = getattr(network, "visual", network)

@@ -1,26 +1,20 @@
-"""Do statistics of weights stand in for the curvature of the loss? On a suite's own experts.
-
-The trace of a layer's block of the Fisher matrix, with y from the model, is the mean of the squared
-gradient of u'z, where z are the class scores and u = sqrt(p) v - p (sqrt(p)'v) for random signs v.
-Signs of the inputs of a batch are independent, so one backward pass serves the batch.
-"""
+"""Do statistics of weights stand in for the curvature of the loss? On a suite's own experts."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats as statistics
 from torch import Tensor
 
 from mergebook.ch3.definitions import floats, generator_of
-from mergebook.intervals import Interval, of_mean
+from mergebook.ch3.fisher import NAMES, fisher_gradients, halves
+from mergebook.intervals import Interval, of_mean, ranked
 from mergebook.page import OpenSuite
 from mergehelpers import states, stats
 from mergehelpers.states import State
 
 Table = pd.DataFrame
-NAMES = ("mean", "variance", "magnitude", "singular 1", "singular 2", "singular 3")
 ALL_SIX = "all six"
 CONTROLS = ("size", "depth")  # of a layer: known without a look at its weights
 LARGEST = 200_000  # entries of a layer whose Fisher directions are found
@@ -77,90 +71,7 @@ def shuffles(r: OpenSuite, seed: int, limit: int) -> Table:
     )
 
 
-# ------------------------------------------------------------------------------------- curvature
-
-
-def signed(p: Tensor, v: Tensor) -> Tensor:
-    """Weights of the class scores (inputs, classes), with second moment diag(p) - pp'."""
-    return p.sqrt() * v - p * (p.sqrt() * v).sum(1, keepdim=True)
-
-
-def fisher_gradients(
-    r: OpenSuite,
-    state: State,
-    task: str,
-    inputs,
-    g: torch.Generator,
-    batch: int = 8,
-    draws: int = 1,
-) -> list[dict[str, Tensor]]:
-    """For each batch of inputs a gradient whose second moment is their Fisher matrix, by layer.
-
-    Or several, with `draws` draws of the signs.
-    """
-    moving = {
-        n: w.detach().clone().requires_grad_() for n, w in state.items() if w.is_floating_point()
-    }
-    made, out = state | moving, []
-    for i in range(0, len(inputs), batch):
-        embedded = r.backbone.encode(made, r.backbone.prepare(inputs[i : i + batch]))
-        z = r.suite.logits(task, embedded, made)
-        p = z.detach().softmax(1)
-        for draw in range(draws):
-            v = (2.0 * torch.randint(2, p.shape, generator=g) - 1).to(p)
-            total = (z * signed(p, v)).sum() / len(z) ** 0.5
-            again = draw + 1 < draws
-            found = torch.autograd.grad(
-                total, list(moving.values()), retain_graph=again, allow_unused=True
-            )
-            out.append({n: x for n, x in zip(moving, found) if x is not None})
-    return out
-
-
-def halves(r: OpenSuite, task: str, most: int = 64) -> list:
-    """Two halves of up to `2 * most` unlabelled inputs of a task."""
-    every = r.suite.task(task).inputs["unlabelled"]
-    size = min(most, len(every) // 2)
-    return [every[:size], every[size : 2 * size]]
-
-
-def layer_traces(gradients: list[dict[str, Tensor]], names: list[str]) -> list[float]:
-    """The mean over batches of the squared gradient of each layer."""
-    return [
-        float(np.mean([float(x[n].double().square().sum()) if n in x else 0.0 for x in gradients]))
-        for n in names
-    ]
-
-
-def traces(r: OpenSuite, seed: int, inputs: int = 64, draws: int = 4) -> Table:
-    """Each expert's statistics and Fisher traces, a row for every expert and layer.
-
-    `first` and `second`: traces on two halves of its own task's inputs; `at base`: the base's on
-    the first; `elsewhere`: the expert's on the first half of the next task's.
-    """
-    g, names, parts = generator_of(seed), list(floats(r.base)), []
-    deep, tasks = states.depths(r.base), list(r.experts)
-    for i, (task, expert) in enumerate(r.experts.items()):
-        one, two = halves(r, task, inputs)
-        other = tasks[(i + 1) % len(tasks)]
-        away = halves(r, other, inputs)[0]
-        runs = {
-            "first": (expert, task, one),
-            "second": (expert, task, two),
-            "at base": (r.base, task, one),
-            "elsewhere": (expert, other, away),
-        }
-        found = {n: fisher_gradients(r, *run, g, draws=draws) for n, run in runs.items()}
-        part = {n: layer_traces(gradients, names) for n, gradients in found.items()}
-        part |= dict(zip(NAMES, stats.layer_wise(floats(expert), 3).T.tolist()))
-        part |= {
-            "layer": names,
-            "matrix": [r.base[n].ndim >= 2 for n in names],
-            "size": [r.base[n].numel() for n in names],
-            "depth": [deep[n] for n in names],
-        }
-        parts.append(pd.DataFrame(part).assign(suite=r.name, expert=task))
-    return pd.concat(parts, ignore_index=True)
+# -------------------------------------------------------------------------- statistics against it
 
 
 def wide(table: Table, column: str) -> np.ndarray:
@@ -170,7 +81,7 @@ def wide(table: Table, column: str) -> np.ndarray:
 
 def standard_ranks(x: np.ndarray) -> np.ndarray:
     """Ranks over the first axis with mean 0 and spread 1; zeros where nothing varies."""
-    ranks = statistics.rankdata(x, axis=0)
+    ranks = ranked(x)
     spread = ranks.std(0)
     return (ranks - ranks.mean(0)) / np.where(spread > 0, spread, 1)
 

@@ -279,13 +279,18 @@ def tried_merges(r: OpenSuite, seed: int) -> Table:
 def works() -> Table:
     """Merges of several architectures before the paper's, as their abstracts describe them.
 
-    MergeDistill and AdaMMS are among the paper's own references.
+    `weights`: it merges these; `images`: models of images; `unseen`: its coefficients are asked of
+    an architecture that it did not learn from. MergeDistill and AdaMMS are among the paper's own
+    references.
     """
     rows = [
-        ("StatsMerging", "2506.04567", True, True, True),
-        ("MergeDistill", "2106.02834", False, True, False),
-        ("FuseChat", "2402.16107", False, True, True),
-        ("AdaMMS", "2503.23733", False, True, True),
+        ("StatsMerging", "2506.04567", True, True, True, True, True),
+        ("OTFusion", "1910.05653", False, True, True, True, False),
+        ("CLAFusion", "2110.15538", False, True, True, True, False),
+        ("MergeDistill", "2106.02834", False, True, False, False, False),
+        ("FuseChat", "2402.16107", False, True, True, False, False),
+        ("AdaMMS", "2503.23733", False, True, True, False, False),
     ]
-    table = pd.DataFrame(rows, columns=["work", "arxiv", "own", "architectures", "weights"])
+    kinds = ["own", "architectures", "weights", "images", "unseen"]
+    table = pd.DataFrame(rows, columns=["work", "arxiv", *kinds])
     return table.assign(month=table.arxiv.str[:4].astype(int))

@@ -183,17 +183,20 @@ def agreement_with_teachers(
     r: OpenSuite, state: State, tasks: Sequence[str], limit: int, suite: Suite | None = None
 ) -> float:
     """Share of validation inputs on which a merge answers as the task's own expert, in percent."""
-    found = [
-        (
-            evaluate.predictions(suite or r.suite, state, n, "val", limit)
-            == taught(r, n, "val")[:limit].argmax(1)
-        )
-        .float()
-        .mean()
-        .item()
-        for n in tasks
-    ]
-    return 100 * float(np.mean(found))
+    return said_as_experts(r, said_on_validation(suite or r.suite, state, tasks, limit))
+
+
+def said_on_validation(
+    suite: Suite, state: State, tasks: Sequence[str], limit: int
+) -> dict[str, Tensor]:
+    """A model's answers to the first `limit` validation inputs of each task."""
+    return {n: evaluate.predictions(suite, state, n, "val", limit) for n in tasks}
+
+
+def said_as_experts(r: OpenSuite, said: Mapping[str, Tensor]) -> float:
+    """The share of these answers that the task's own expert gives too, in percent."""
+    same = [x == taught(r, n, "val")[: len(x)].argmax(1) for n, x in said.items()]
+    return 100 * float(np.mean([x.float().mean().item() for x in same]))
 
 
 def graded(
@@ -215,11 +218,12 @@ def trial_row(
     r = opened(key, sources, device)
     found = learn(r, key)
     state, suite = combined(r, key, found.coefficients), found.trained.suite
-    right = evaluate.right(suite, state, "val", list(found.tasks), key.test_samples, device)
+    said = said_on_validation(suite, state, found.tasks, key.test_samples)
+    right = {n: x == r.labels(n, "val", key.test_samples) for n, x in said.items()}
     losses = np.array_split(found.trained.losses, min(10, len(found.trained.losses)))
     row = {
         "val": evaluate.percent([right]),
-        "agree": agreement_with_teachers(r, state, found.tasks, key.test_samples, suite),
+        "agree": said_as_experts(r, said),
         "losses": [round(float(part.mean()), 5) for part in losses],
         "right": graded(r, state, found.tasks, key.test_samples, suite),
     }

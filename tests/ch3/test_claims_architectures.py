@@ -91,6 +91,11 @@ CASES = {
         CORRECTED: (merges(), only()),
         FAILS: (merges(), works()),
     },
+    "stats-first-unseen-architecture": {
+        HOLDS: (only("MergeDistill"),),
+        CORRECTED: (works(),),
+        FAILS: (works().assign(unseen=True),),
+    },
     "stats-hetero-pipeline": {
         HOLDS: (leads(5),),
         CORRECTED: (leads(0, one_mean=5),),
@@ -120,6 +125,12 @@ CASES = {
 
 NEAR = [
     (
+        "stats-hetero-no-identity-assumption",
+        "the first for images",
+        CORRECTED,
+        (merges(), only("FuseChat", "AdaMMS")),
+    ),
+    (
         "stats-distilled-matches-teacher",
         "a gap of 1.5 is no match",
         FAILS,
@@ -135,7 +146,7 @@ NEAR = [
         "stats-hetero-no-identity-assumption",
         "one earlier work is enough",
         FAILS,
-        (merges(True), only("AdaMMS")),
+        (merges(True), only("OTFusion")),
     ),
     (
         "stats-hetero-no-identity-assumption",
@@ -205,7 +216,8 @@ SAID = {
         "errors": 5.5 / 0.3,
         "gaps.1": {"task": "EU", "gap": 5.2},
     },
-    ("stats-hetero-no-identity-assumption", FAILS): {"count": 2, "earlier.1.work": "AdaMMS"},
+    ("stats-hetero-no-identity-assumption", FAILS): {"count": 4, "earlier.3.work": "AdaMMS"},
+    ("stats-first-unseen-architecture", CORRECTED): {"count": 4, "asked": "none"},
     ("stats-hetero-pipeline", CORRECTED): {"shown": f"{ONE}, mean moments", "intervals": 8},
     ("stats-distillation-below-merge", FAILS): {"kept": 60, "least": 40},
     ("stats-algorithm1", CORRECTED): {

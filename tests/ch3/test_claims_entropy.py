@@ -32,15 +32,23 @@ def table12(plain=84.5, plus=94.5, rival=81.0, fits=True):
     return printed_bins(bins, overall), pd.DataFrame({"fits": [True, fits]}), ours
 
 
-def errors(low=0, high=40, empty=False):
-    """Two tasks with 100 inputs a part; `empty`: at the edges one has none in the high part."""
+def errors(low=0, high=40, empty=False, edges=None):
+    """Two tasks with 100 inputs a part; `empty`: at the edges one has none in the high part.
+
+    `edges`: how many more are wrong there in the high part than in the low.
+    """
     rows = [
         (task, by, part, *((0, 0) if (empty and by, task, part) == ("edges", "x", "high") else n))
         for task in "xy"
         for by in BINS
         for part, n in zip(PARTS, ((100, low), (100, 10), (100, high)))
     ]
-    return pd.DataFrame(rows, columns=["task", "by", "part", "inputs", "wrong"])
+    table = pd.DataFrame(rows, columns=["task", "by", "part", "inputs", "wrong"])
+    if edges is not None:
+        there = table.by == BINS[0]
+        table.loc[there & (table.part == "low"), "wrong"] = 10 + max(0, -edges)
+        table.loc[there & (table.part == "high"), "wrong"] = 10 + max(0, edges)
+    return table
 
 
 def apart(value=0.0, half=0.5):
@@ -73,12 +81,15 @@ NEAR = [
     (TWELVE, "the rival does not fit", UNDECIDED, table12(plain=90.0, rival=60.0)),
     (NOISE, "an empty bin", CORRECTED, (errors(empty=True), apart(5.0))),
     (NOISE, "wide intervals", CORRECTED, (errors(), apart(half=3.0))),
+    (NOISE, "one binning", CORRECTED, (errors(edges=0), apart())),
+    (NOISE, "one binning reversed", UNDECIDED, (errors(0, 0, edges=-40), apart())),
     (NOISE, "no number", UNDECIDED, (errors(NAN, NAN), apart())),
 ]
 SAID = {
     (TWELVE, CORRECTED): {"least": 86.1, "thirds": 95.3667, "share": 1.0, "tasks": 2},
     (NOISE, HOLDS): {"gaps.0.value": 40.0, "high": 40.0, "unlike": "no"},
-    (NOISE, CORRECTED): {"unlike": "yes"},
+    (NOISE, CORRECTED): {"unlike": "yes", "by": " and ".join(BINS)},
+    (NOISE, "one binning"): {"by": BINS[1]},
     (NOISE, "an empty bin"): {"gaps.0.tasks": 1, "gaps.1.tasks": 2},
     (NOISE, "wide intervals"): {"unlike": "no"},
 }

@@ -128,13 +128,14 @@ ALMOST = {NOTHING: CLEAR, DEALT: BARE}
 
 CASES = {
     GUIDES: {
-        HOLDS: (leads(EVERY), new(both=CLEAR)),
+        HOLDS: (leads(EVERY, EVERY), new(both=CLEAR)),
         CORRECTED: (leads(NONE), new()),
         FAILS: (leads({NO_NETWORK: AGAINST}, {RANDOM: AGAINST}), new(both=CLEAR)),
         UNDECIDED: (leads(), new()),
     },
     TELL: {
-        HOLDS: (apart(), rhos(first=(0.2, 0.1)), CEILINGS),
+        HOLDS: (apart(), rhos((0.2, 0.1), (0.2, 0.1)), CEILINGS),
+        CORRECTED: (apart(), rhos(first=(0.2, 0.1)), CEILINGS),
         FAILS: (apart(), rhos((-0.2, 0.1), (-0.2, 0.1)), CEILINGS),
         UNDECIDED: (apart(), rhos(), CEILINGS),
     },
@@ -145,7 +146,7 @@ CASES = {
         UNDECIDED: (sizes((0.8, 0), (0.8, 0)),),
     },
     TABLE5: {
-        HOLDS: (asked("features", CLEAR), STUDENTS),
+        HOLDS: (asked("features", CLEAR, CLEAR), STUDENTS),
         CORRECTED: (asked("features", CLEAR, at2=LEVEL), STUDENTS),
         FAILS: (asked("features", at4=AGAINST), STUDENTS),
         UNDECIDED: (asked("features"), STUDENTS),
@@ -157,17 +158,29 @@ CASES = {
         UNDECIDED: (asked("magnitude"), NORMS),
     },
     SINGULAR: {
-        HOLDS: (asked("singular values", CLEAR), STUDENTS),
+        HOLDS: (asked("singular values", CLEAR, CLEAR), STUDENTS),
+        CORRECTED: (asked("singular values", CLEAR), STUDENTS),
         FAILS: (asked("singular values", at0=AGAINST), STUDENTS),
         UNDECIDED: (asked("singular values"), STUDENTS),
     },
-    TABLE6: {HOLDS: (ranks(CLEAR),), FAILS: (ranks(AGAINST, AGAINST),), UNDECIDED: (ranks(),)},
+    TABLE6: {
+        HOLDS: (ranks(CLEAR, CLEAR),),
+        CORRECTED: (ranks(CLEAR),),
+        FAILS: (ranks(AGAINST, AGAINST),),
+        UNDECIDED: (ranks(),),
+    },
 }
 
 NEAR = [
     (GUIDES, "wrong cells are worse, uncorrected", UNDECIDED, (leads(ALMOST), new())),
-    (GUIDES, "nothing on new experts", CORRECTED, (leads(EVERY), new())),
-    (GUIDES, "a gain of what is shuffled alone", CORRECTED, (leads(EVERY), new(shuffled=CLEAR))),
+    (GUIDES, "one reading alone", CORRECTED, (leads(EVERY), new(both=CLEAR))),
+    (GUIDES, "nothing on new experts", CORRECTED, (leads(EVERY, EVERY), new())),
+    (
+        GUIDES,
+        "a gain of what is shuffled alone",
+        CORRECTED,
+        (leads(EVERY, EVERY), new(shuffled=CLEAR)),
+    ),
     (GUIDES, "all but one input", CORRECTED, (leads(EVERY | {RANDOM: SLIGHT}), new(CLEAR))),
     (GUIDES, "a constant alone", UNDECIDED, (leads({NOTHING: CLEAR}), new())),
     (GUIDES, "one network a layer alone", CORRECTED, (leads(None, EVERY), new())),
@@ -185,7 +198,7 @@ NEAR = [
         (leads(NONE | {NO_NETWORK: AGAINST}, {RANDOM: AGAINST}), new()),
     ),
     (GUIDES, "no numbers", UNDECIDED, (leads(usual=(NAN, NAN)), new((NAN, NAN)))),
-    (TELL, "changes alone", HOLDS, (apart((0.5, 0.2)), rhos(changes=(0.2, 0.1)), CEILINGS)),
+    (TELL, "changes alone", CORRECTED, (apart((0.5, 0.2)), rhos(changes=(0.2, 0.1)), CEILINGS)),
     (TELL, "one kind below half", UNDECIDED, (apart(), rhos((-0.2, 0.1)), CEILINGS)),
     (
         TELL,
@@ -206,7 +219,13 @@ NEAR = [
     (TWO, "more than printed, uncorrected", UNDECIDED, (sizes((1, 0), (1, 0)),)),
     (TWO, "a free one may be better", UNDECIDED, (sizes(half=1.1),)),
     (TWO, "no numbers", UNDECIDED, (sizes((NAN, 0), (NAN, 0)),)),
-    (TABLE5, "one network a layer alone", HOLDS, (asked("features", each=CLEAR), STUDENTS)),
+    (TABLE5, "one network a layer alone", CORRECTED, (asked("features", each=CLEAR), STUDENTS)),
+    (
+        TABLE5,
+        "one network a layer alone, uncorrected",
+        UNDECIDED,
+        (asked("features", each=BARE), STUDENTS),
+    ),
     (
         TABLE5,
         "magnitude no more than noise",
@@ -223,6 +242,9 @@ NEAR = [
     (TABLE5, "below in one reading", UNDECIDED, (asked("features", AGAINST), STUDENTS)),
     (TABLE5, "not on students", CORRECTED, (asked("features", CLEAR), students(LEVEL))),
     (TABLE5, "no numbers", UNDECIDED, (asked("features", (NAN, NAN), (NAN, NAN)), STUDENTS)),
+    (NORM, "missed in one reading", CORRECTED, (asked("magnitude", each=CLEAR), NORMS)),
+    (NORM, "missed in one reading, uncorrected", UNDECIDED, (asked("magnitude", BARE), NORMS)),
+    (NORM, "missed in both, uncorrected", HOLDS, (asked("magnitude", BARE, BARE), NORMS)),
     (NORM, "it helps, uncorrected", UNDECIDED, (asked("magnitude", at1=BARE), NORMS)),
     (NORM, "without it better, uncorrected", UNDECIDED, (asked("magnitude", at0=BARELY), NORMS)),
     (NORM, "without it better once", UNDECIDED, (asked("magnitude", AGAINST), NORMS)),
@@ -231,15 +253,16 @@ NEAR = [
         SINGULAR,
         "as good when shuffled",
         UNDECIDED,
-        (asked("singular values", CLEAR, at1=LEVEL), STUDENTS),
+        (asked("singular values", CLEAR, CLEAR, at1=LEVEL), STUDENTS),
     ),
     (
         SINGULAR,
         "better of changes",
         HOLDS,
-        (asked("singular values", CLEAR, at2=AGAINST), STUDENTS),
+        (asked("singular values", CLEAR, CLEAR, at2=AGAINST), STUDENTS),
     ),
     (SINGULAR, "not on students", UNDECIDED, (asked("singular values", CLEAR), students(LEVEL))),
+    (SINGULAR, "one reading, uncorrected", UNDECIDED, (asked("singular values", BARE), STUDENTS)),
     (SINGULAR, "behind in one reading", UNDECIDED, (asked("singular values", AGAINST), STUDENTS)),
     (
         SINGULAR,
@@ -247,7 +270,8 @@ NEAR = [
         UNDECIDED,
         (asked("singular values", CLEAR).iloc[[0]], STUDENTS),
     ),
-    (TABLE6, "no better than random", HOLDS, (ranks(CLEAR, other=AGAINST),)),
+    (TABLE6, "no better than random", HOLDS, (ranks(CLEAR, CLEAR, other=AGAINST),)),
+    (TABLE6, "one reading, uncorrected", UNDECIDED, (ranks(each=BARE),)),
     (TABLE6, "behind rank 0 alone", UNDECIDED, (ranks(other=AGAINST),)),
     (TABLE6, "behind, uncorrected", UNDECIDED, (ranks(BARELY, BARELY),)),
     (TABLE6, "behind in one reading", UNDECIDED, (ranks(AGAINST),)),
@@ -257,17 +281,33 @@ NEAR = [
 SAID = {
     (GUIDES, CORRECTED): {
         "helped": ONE,
+        "open": "; ".join(n for n in CONTROLS if n not in NONE),
+        "gain": "not shown",
         "intervals": f"{ONE}: 6, {EACH}: 4",
         "rows.5": {"reading": ONE, "over": NOTHING, "value": 1},
         "new.1.what": SCALES[0],
     },
-    (TELL, HOLDS): {
+    (TELL, CORRECTED): {
+        "kinds": "weights",
         "best.0": {"kind": "weights", "statistic": "mean"},
         **{"statistics": 2, "short": 3, "all": 4},
     },
     (TWO, CORRECTED): {"enough": ONE, "deeper.1": {"reading": EACH, "value": 2}},
-    (TABLE5, CORRECTED): {"some": ONE, "rows.1.what": PATH[2], "intervals": f"{ONE}: 6, {EACH}: 6"},
-    (NORM, CORRECTED): {"helped": f"{ONE} and {EACH}", "exact": True, "rows.0.what": ALL},
+    (TABLE5, "one network a layer alone"): {"some": EACH, "whole": EACH},
+    (TABLE5, CORRECTED): {
+        "some": ONE,
+        "whole": "no reading",
+        "rows.1.what": PATH[2],
+        "intervals": f"{ONE}: 6, {EACH}: 6",
+    },
+    (NORM, CORRECTED): {
+        "helped": f"{ONE} and {EACH}",
+        "missed": "no reading",
+        "exact": True,
+        "rows.0.what": ALL,
+    },
+    (SINGULAR, CORRECTED): {"some": ONE},
+    (TABLE6, CORRECTED): {"some": ONE},
     (SINGULAR, HOLDS): {"rows.1": {"over": SHUFFLED, "value": 1}, "students.5.reads": NESTED[2]},
     (TABLE6, HOLDS): {"rows.0": {"over": str(RANKS[0]), "value": 1}},
 }

@@ -37,12 +37,13 @@ def left(usual=1.0, changes=None, control=-1.0):
     return (pd.DataFrame(rows, columns=["what", "over", *BOUNDS]),)
 
 
-def counted(usual=1.0, changes=None, sizes=(2, 4, 8)):
+def counted(usual=1.0, changes=None, sizes=(2, 4, 8), searched=True):
     rows = [
         (what, over, size, *bounds(found(changes or {}, usual, what, over, str(size))))
         for what, over, size in itertools.product(LEARNERS, (*LEARNT_TOO, *PRINTED), sizes)
     ]
-    return pd.DataFrame(rows, columns=["what", "over", "size", *BOUNDS]).assign(suite="a")
+    table = pd.DataFrame(rows, columns=["what", "over", "size", *BOUNDS])
+    return table.assign(suite="a", searched=searched | (table["size"] == max(sizes)))
 
 
 def sloped(usual=1.0, changes=None):
@@ -78,6 +79,7 @@ CASES = {
     },
     "stats-table3main-8-14-20": {
         HOLDS: (counted(sizes=(8, 20)), drops()),
+        CORRECTED: (counted(changes={f"{SHARED}, 20": -1.0}, sizes=(8, 20)), drops()),
         FAILS: (counted(changes={"20": -1.0}, sizes=(8, 20)), drops()),
         UNDECIDED: (counted(), drops()),
     },
@@ -109,6 +111,18 @@ NEAR = [
         "free coefficients are no earlier method",
         HOLDS,
         (counted(), sloped(changes={"free coefficients": -1.0}), *FLAT),
+    ),
+    (
+        "stats-scaling-is-reliable",
+        "step sizes of all tasks for few of them",
+        UNDECIDED,
+        (counted(searched=False), sloped(), *FLAT),
+    ),
+    (
+        "stats-scaling-is-reliable",
+        "a printed row is above, whatever was searched",
+        FAILS,
+        (counted(searched=False), sloped(), *printed(-0.2)),
     ),
     (
         "stats-scaling-is-reliable",
@@ -149,9 +163,9 @@ NEAR = [
     ("stats-scaling-is-reliable", "no number", UNDECIDED, (counted(NAN), sloped(NAN), *FLAT)),
     (
         "stats-table3main-8-14-20",
-        "one reading below",
+        "one reading below, the other open",
         UNDECIDED,
-        (counted(changes={"20, shared": -1.0}, sizes=(8, 20)), drops()),
+        (counted(0.0, {"20, shared": -1.0}, sizes=(8, 20)), drops()),
     ),
 ]
 

@@ -143,6 +143,7 @@ CASES = {
     "stats-table8-22-of-320": {HOLDS: (counts(),), FAILS: (counts(vit=161),)},
     "stats-wsc-granularity": {
         HOLDS: (scores(62.5, 66.7),),
+        CORRECTED: (scores(62.2, 62.6),),
         FAILS: (scores(62.2, 100.4),),
         UNDECIDED: (scores(62.2, 66.2),),
     },
@@ -199,7 +200,12 @@ NEAR = [
     ),
     ("stats-table16-training-size", "other amounts", HOLDS, data(plus=84.55, sixteen=())),
     ("stats-table16-training-size", "equal amounts", FAILS, data(sixteen=((5, 84), (5, 85)))),
-    ("stats-table16-training-size", "the order of all", HOLDS, data(sixteen=((1, 84.5), (9, 95)))),
+    (
+        "stats-table16-training-size",
+        "the order of all",
+        CORRECTED,
+        data(sixteen=((1, 84.5), (9, 95))),
+    ),
     ("stats-sml-plus-model-cost", "in FLOPs", HOLDS, (costs(size=10.99, work=1.475), counts())),
     (
         "stats-sml-plus-model-cost",
@@ -215,8 +221,7 @@ NEAR = [
     ("stats-table8-22-of-320", "one task", HOLDS, (counts(vit=320),)),
     ("stats-table8-22-of-320", "the paper's", FAILS, of_the_paper()[1:2]),
     ("stats-wsc-granularity", "one of the two", UNDECIDED, (scores(62.5, 66.2),)),
-    ("stats-wsc-granularity", "all problems", HOLDS, (scores(62.2, 62.6),)),
-    ("stats-wsc-granularity", "a tenth", HOLDS, (scores(62.9, 66.6),)),
+    ("stats-wsc-granularity", "a tenth", CORRECTED, (scores(62.9, 66.6),)),
     ("stats-wsc-granularity", "the paper's", UNDECIDED, of_the_paper()[2:]),
     ("stats-split-811", "within half a per cent", CORRECTED, split(mnist=(63000, 7800))),
     ("stats-split-811", "rows of others are not asked", HOLDS, split(others=(0.2, 63.1))),
@@ -257,6 +262,7 @@ SAID = {
         "most": 302,
         "elsewhere": "entries of the state dict",
     },
+    ("stats-wsc-granularity", CORRECTED): {"fits": "273"},
     ("stats-wsc-granularity", "the paper's"): {
         "others": 20,
         "column": "72",

@@ -256,3 +256,10 @@ def test_printed_leads_of_every_column():
     assert by["TIES-Merging", "ViT-L/14", "14 tasks"] == pytest.approx(89.1 - 79.5)
     # Four other merges in six columns; RegMean++ has no entry for 14 tasks.
     assert len(found) == 4 * 6 - 2 and "Pre-Trained" not in set(found.over)
+
+
+def test_a_fitted_slope_is_that_of_scipy():
+    g = np.random.default_rng(0)
+    x, y = np.arange(12.0) % 4, g.normal(size=12)
+    fit = stats.linregress(x, y)
+    assert more_tasks.fitted_slope(x, y) == pytest.approx((fit.slope, fit.stderr))

@@ -12,7 +12,7 @@ import torch
 from scipy import optimize
 from scipy import stats as statistics
 
-from mergebook.ch3 import coefficients, expansion, standins, toys
+from mergebook.ch3 import coefficients, expansion, fisher, standins, toys
 from mergebook.claims import CORRECTED, FAILS, HOLDS, decider
 
 DOUBLE = {"dtype": torch.float64}
@@ -310,7 +310,7 @@ def test_random_signs_have_the_fisher_matrix_as_their_second_moment(few):
     jacobian = torch.func.jacrev(lambda t: toy.net(t, x))(toy.base)
     p = toys.law_of(toy.net, toy.base, x)
     patterns = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=8)), **DOUBLE).view(-1, 2, 4)
-    found = [torch.einsum("xy,xyi->i", standins.signed(p, v), jacobian) for v in patterns]
+    found = [torch.einsum("xy,xyi->i", fisher.signed(p, v), jacobian) for v in patterns]
     second = torch.stack(found).T @ torch.stack(found) / (2 * len(found))
     torch.testing.assert_close(second, toys.fisher_of(toy.scores[:2], p))
 
@@ -318,7 +318,7 @@ def test_random_signs_have_the_fisher_matrix_as_their_second_moment(few):
 def test_fisher_traces_of_a_suite_against_all_labels(pictures):
     """The mean over many signs is the sum over labels of the squared gradient of log p."""
     task, name = "birds", next(n for n, w in pictures.base.items() if w.ndim == 2)
-    state, (one, _) = pictures.experts[task], standins.halves(pictures, task, 1)
+    state, (one, _) = pictures.experts[task], fisher.halves(pictures, task, 1)
     w = state[name].clone().requires_grad_()
     made = state | {name: w}
     embedded = pictures.backbone.encode(made, pictures.backbone.prepare(one))
@@ -328,8 +328,8 @@ def test_fisher_traces_of_a_suite_against_all_labels(pictures):
     ]
     exact = (log.detach().exp() * torch.stack(squares)).sum().item()
     g = torch.Generator().manual_seed(0)
-    many = [standins.fisher_gradients(pictures, state, task, one, g)[0] for _ in range(200)]
-    assert standins.layer_traces(many, [name])[0] == pytest.approx(exact, rel=0.2)
+    many = [fisher.fisher_gradients(pictures, state, task, one, g)[0] for _ in range(200)]
+    assert fisher.layer_traces(many, [name])[0] == pytest.approx(exact, rel=0.2)
 
 
 def made_up(experts=12, layers=20, seed=0, noise=0.3):
@@ -341,7 +341,7 @@ def made_up(experts=12, layers=20, seed=0, noise=0.3):
         own = rng.normal()
         first, second = (size[k] * np.exp(own + noise * rng.normal()) for _ in range(2))
         row = {"expert": f"e{e}", "layer": f"l{k}", "first": first, "second": second}
-        row |= {n: rng.normal() for n in standins.NAMES} | {"variance": own}
+        row |= {n: rng.normal() for n in fisher.NAMES} | {"variance": own}
         row |= {"size": size[k], "depth": (7 * k) % layers, "matrix": True, "suite": "a"}
         rows.append(row | {"at base": rng.uniform(), "elsewhere": 3 * first})
     return pd.DataFrame(rows)
@@ -411,9 +411,10 @@ def test_leading_directions_by_a_decomposition():
 
 
 def test_traces_and_directions_of_a_suite(pictures):
-    table = standins.traces(pictures, 0, 2)
+    rows = fisher.traces_of_experts(pictures, 2, 4, 0)
+    table = fisher.traces(pictures, pd.DataFrame(rows))
     assert len(table) == 2 * len(pictures.base) and (table[["first", "second"]] >= 0).all(axis=None)
     # A layer that no score depends on has no gradient, and a trace of zero.
-    assert standins.layer_traces([{"w": torch.ones(3)}], ["w", "v"]) == [3.0, 0.0]
+    assert fisher.layer_traces([{"w": torch.ones(3)}], ["w", "v"]) == [3.0, 0.0]
     some = SimpleNamespace(**standins.directions(pictures, 0, 2))
     assert all(0 <= x <= 1 for x in some.singular)

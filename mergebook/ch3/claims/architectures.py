@@ -56,27 +56,50 @@ def matches_teacher(printed: Table, gaps: Table) -> Outcome:
     return Outcome(all(near.values()), any(near.values()), values)
 
 
+def earlier_merges(works: Table) -> Table:
+    """The works before the paper's own that merge weights of several architectures, by month."""
+    own = works[works.own].month.min()
+    before = ~works.own & (works.month < own) & works.architectures & works.weights
+    return works[before].sort_values("month")
+
+
 @claim("stats-hetero-no-identity-assumption")
 def no_identity(merges: Table, works: Table) -> Outcome:
     """Networks of two architectures are merged as they are, and no earlier work merged such ones.
 
-    Corrected: the same after distillation. `works` have a month (as in arXiv numbers), and say
-    whether they take several architectures and whether they merge weights.
+    Corrected: so after distillation, or among merges of models of images. `works` have a month (as
+    in arXiv numbers), and say whether they take several architectures, merge weights, and are of
+    images.
     """
-    own = works[works.own].month.min()
-    before = works[~works.own & (works.month < own) & works.architectures & works.weights]
+    before = earlier_merges(works)
     accepted = merges.set_index("models").accepted
     values = {
         "as_they_are": bool(accepted["as they are"]),
         "distilled": bool(accepted["distilled"]),
-        "earlier": [
-            {"work": r.work, "arxiv": r.arxiv} for r in before.sort_values("month").itertuples()
-        ],
+        "earlier": [{"work": r.work, "arxiv": r.arxiv} for r in before.itertuples()],
         "count": len(before),
     }
-    first = before.empty
-    holds = first and values["as_they_are"]
-    return Outcome(bool(holds), bool(first and values["distilled"]), values)
+    first = {"": before.empty, ", for images": before[before.images].empty}
+    some = values["as_they_are"] or values["distilled"]
+    values["where"] = next((name for name, none in first.items() if none), "")
+    holds = first[""] and values["as_they_are"]
+    return Outcome(bool(holds), bool(some and any(first.values())), values)
+
+
+@claim("stats-first-unseen-architecture")
+def first_on_unseen(works: Table) -> Outcome:
+    """No earlier work asks its coefficients of an unseen architecture, or merges several at all.
+
+    Corrected: the first half. Fails: an earlier one asks them so.
+    """
+    before = earlier_merges(works)
+    asked = before[before.unseen]
+    values = {
+        "earlier": ", ".join(f"{r.work} (arXiv:{r.arxiv})" for r in before.itertuples()) or "none",
+        "asked": ", ".join(asked.work) or "none",
+        "count": len(before),
+    }
+    return Outcome(before.empty, asked.empty, values)
 
 
 @claim("stats-hetero-pipeline")
@@ -117,7 +140,7 @@ def whole_recipe(leads: Table, listing: Table) -> Outcome:
     runs = listing.set_index(["version", "models"]).right
     printed = bool(runs["as printed"].all())
     over = leads[leads.over == "Average"]
-    clear, against = (over.low > 0).tolist(), bool((over.high < 0).all())
+    clear, against = (over.low > 0).tolist(), bool((over.all_high < 0).all())
     values = {
         "printed": printed,
         "alone": bool(runs["as printed", 1]),

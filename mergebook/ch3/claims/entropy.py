@@ -11,6 +11,7 @@ from mergebook.intervals import Interval
 from mergebook.weighing import weighed
 
 Table = pd.DataFrame
+ONE_OF_ONE, ONE_OF_TWO = 1.96, 2.2414  # standard errors of a 95 % interval, and of two together
 
 
 @claim("stats-table12-entropy-bins")
@@ -43,7 +44,8 @@ def entropy_bins(bins: Table, margins: Table, ours: Table) -> Outcome:
 def error_gaps(errors: Table) -> Table:
     """The teachers' error in the high part minus that in the low, in points, by binning.
 
-    Means over tasks that have both; the intervals hold the luck of inputs.
+    Means over tasks that have both; the intervals hold the luck of inputs. `all_low` and `all_high`
+    have 95 % for both binnings together.
     """
     rate = errors.assign(rate=errors.wrong / errors.inputs.where(errors.inputs > 0))
     rate["noise"] = rate.rate * (1 - rate.rate) / rate.inputs
@@ -53,20 +55,24 @@ def error_gaps(errors: Table) -> Table:
         wide = wide[wide["rate"][["low", "high"]].notna().all(axis=1)]
         gap = 100 * (wide["rate"]["high"] - wide["rate"]["low"]).mean()
         spread = (wide["noise"]["high"] + wide["noise"]["low"]).sum() / max(1, len(wide)) ** 2
-        half = 196 * math.sqrt(spread) if len(wide) else math.nan
-        rows.append((by, len(wide), gap, gap - half, gap + half))
-    return pd.DataFrame(rows, columns=["by", "tasks", "value", "low", "high"])
+        error = 100 * math.sqrt(spread) if len(wide) else math.nan
+        ends = [gap + sign * z * error for z in (ONE_OF_ONE, ONE_OF_TWO) for sign in (-1, 1)]
+        rows.append((by, len(wide), gap, *ends))
+    columns = ["by", "tasks", "value", "low", "high", "all_low", "all_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 @claim("stats-entropy-as-label-noise")
 def label_noise(errors: Table, apart: Table) -> Outcome:
     """Teachers err more where their entropy is higher, and learning there is like wrong labels.
 
-    The second: within `NEAR` points in each comparison. Corrected: the first alone.
+    The first in thirds and at the printed edges; the second within `NEAR` points in each
+    comparison. Corrected: the first alone, by one of both binnings, which is named. It fails if by
+    both they err less there.
     """
     gaps = error_gaps(errors)
-    orders = bool((gaps.low > 0).any())
-    reversed_ = bool((gaps.high < 0).all())
+    ordered, sure = (list(gaps.by[gaps[low] > 0]) for low in ("low", "all_low"))
+    reversed_ = bool((gaps.all_high < 0).all())
     like = bool(((apart.low > -NEAR) & (apart.high < NEAR)).all())
     unlike = bool(((apart.all_low > NEAR) | (apart.all_high < -NEAR)).any())
     thirds = errors[errors.by == BINS[1]]
@@ -77,6 +83,7 @@ def label_noise(errors: Table, apart: Table) -> Outcome:
         ],
         "apart": with_leads(apart),
         "unlike": "yes" if unlike else "no",
+        "by": " and ".join(sure) or "no binning",
         **{part: rate[part] for part in ("low", "middle", "high")},
     }
-    return weighed(orders and like, reversed_, orders, values)
+    return weighed(len(ordered) == len(gaps) and like, reversed_, bool(sure), values)

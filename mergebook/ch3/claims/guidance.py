@@ -13,32 +13,37 @@ MOST_ADDED = 0.3  # what deeper learners add, as printed
 
 @claim("stats-guidance-matters")
 def statistics_guide(leads: Table, new: Table) -> Outcome:
-    """In a reading statistics lead every other input and no network, and gain on new experts.
+    """In each reading statistics lead every other input and no network, and gain on new experts.
 
-    Corrected: they lead a constant, and themselves in wrong cells. Fails: in each reading some
-    input, or no network, leads them. Both by intervals corrected for their number.
+    Corrected: in one reading, which is named, they lead a constant, and themselves in wrong cells.
+    Fails: in each reading some input, or no network, leads them. Both by intervals corrected for
+    their number. A network a layer cannot be asked about new experts.
     """
     of = dict(tuple(leads.groupby("reading", sort=False)))
     clear = [name for name, part in of.items() if (part.low > 0).all()]
     behind = [name for name, part in of.items() if (part.all_high < 0).any()]
     against_none = {n: part[part.over.isin((NOTHING, DEALT))] for n, part in of.items()}
     helped = [n for n, part in against_none.items() if len(part) and (part.all_low > 0).all()]
-    gain = (new.low[new.what != DEALT] > 0).any()
+    gain = bool((new.low[new.what != DEALT] > 0).any())
+    more = pd.concat([of[n] for n in helped] or [leads[:0]])
     values = {
         "rows": leads.to_dict("records"),
         "new": new.to_dict("records"),
         "helped": " and ".join(helped),
+        "open": "; ".join(dict.fromkeys(more.over[~(more.all_low > 0)])) or "none",
+        "gain": "shown" if gain else "not shown",
         "intervals": ", ".join(f"{n}: {len(part)}" for n, part in of.items()),
     }
-    return weighed(bool(clear) and bool(gain), len(behind) == len(of), bool(helped), values)
+    return weighed(len(clear) == len(of) and gain, len(behind) == len(of), bool(helped), values)
 
 
 @claim("stats-statistics-identify-tasks")
 def statistics_know_tasks(spreads: Table, proxies: Table, ceilings: Table) -> Outcome:
     """Tasks differ more than trainings, and a statistic reaches half of the ceiling, clearly.
 
-    Fails: trainings differ as much, or each statistic stays clearly below half of the ceiling, of
-    weights and of changes.
+    Of weights, which the text reads, and of changes, which the released scripts read. Corrected: of
+    one of these, which is named. Fails: of both, trainings differ as much, or each statistic stays
+    clearly below half of the ceiling.
     """
     apart, half = spreads.set_index("kind"), dict(tuple(proxies.groupby("kind", sort=False)))
     holds = [k for k, part in half.items() if apart.low[k] > 1 and (part.all_low > 0).any()]
@@ -50,9 +55,10 @@ def statistics_know_tasks(spreads: Table, proxies: Table, ceilings: Table) -> Ou
         "statistics": len(proxies) // len(half),
         "short": int((proxies.whole < 0).sum()),
         "all": len(proxies),
+        "kinds": " and ".join(holds) or "neither",
     }
     values |= {f"c{i}": row for i, row in enumerate(ceilings.to_dict("records"))}
-    return weighed(bool(holds), len(fails) == len(half), values=values)
+    return weighed(len(holds) == len(half), len(fails) == len(half), bool(holds), values)
 
 
 @claim("stats-two-layers-suffice")

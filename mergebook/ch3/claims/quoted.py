@@ -144,7 +144,8 @@ def more_data(found: Table) -> Outcome:
 def training_sizes(found: Table) -> Outcome:
     """Tables 15 and 16 tell one story if ++ is StatsMerging with more data.
 
-    Corrected: they do if ++ is another variant, and its row is left out.
+    Under each meaning of the per cent; corrected: under one, or if ++ is another variant, and its
+    row is left out.
     """
     plain = found[found.method == PLAIN]
     stories = {n: (one_story(found, u), one_story(plain, u)) for n, u in UNITS.items()}
@@ -156,12 +157,13 @@ def training_sizes(found: Table) -> Outcome:
         "parts": parts,
         "readings": len(UNITS),
         "fit": sum(together for together, _ in stories.values()),
+        "together": "; ".join(n for n, (whole, _) in stories.items() if whole) or "none",
         "apart": "; ".join(n for n, (_, alone) in stories.items() if alone) or "none",
         "top": plain.score.max(),
         "plus": found[found.method == PLUS].score.max(),
     }
-    together, apart = (any(s[i] for s in stories.values()) for i in (0, 1))
-    return Outcome(together, apart, values)
+    together = all(whole for whole, _ in stories.values())
+    return Outcome(together, any(map(any, stories.values())), values)
 
 
 @claim("stats-internal-cross-references")

@@ -111,10 +111,11 @@ def coefficients(counts: Table) -> Outcome:
 
 @claim("stats-wsc-granularity")
 def winograd_scores(found: Table) -> Outcome:
-    """The paper's two scores of the Winograd task are possible with one number of test items.
+    """The paper's two scores of the Winograd task are possible with the number of test items.
 
-    It may be the one that all other scores allow, all 273 problems of App. A.1, or a tenth. Fails:
-    with none of them, not even as means over runs.
+    That is the number that all other scores of the column allow. Corrected: with another that the
+    text names, all 273 problems of App. A.1 or a tenth. Fails: with none of them, not even as means
+    over runs.
     """
     own, others = found[found.own].score, found[~found.own].score
     column = sizes_that_allow(others, range(20, 100))
@@ -131,7 +132,7 @@ def winograd_scores(found: Table) -> Outcome:
         "most": MOST_RUNS,
         "means": in_runs(means),
     }
-    return weighed(bool(fits), not means, values=values)
+    return weighed(bool(set(fits) & set(column)), not means, bool(fits), values)
 
 
 @claim("stats-split-811")

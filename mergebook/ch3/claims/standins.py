@@ -34,9 +34,10 @@ def of_rows(table: Table) -> list[dict]:
 def preserve_curvature(tasks: Table, layers: Table, overlap: Table, traces: Table) -> Outcome:
     """At a fixed layer a statistic, or a fit to all, reaches half of the ceiling over experts.
 
-    The ceiling is the correlation of the traces on two halves of the inputs. It counts with its
-    noise, in intervals that have 95 % together. Fails: each is clearly below half of it, at the
-    experts and at the base, and the ceiling itself is clearly above zero.
+    At the experts and at the base; corrected: at one of both, which is named. The ceiling is the
+    correlation of the traces on two halves of the inputs. It counts with its noise, in intervals
+    that have 95 % together. Fails: each is clearly below half of it, at the experts and at the
+    base, and the ceiling itself is clearly above zero.
     """
     found = of_rows(tasks)
     ceiling = next(r["value"] for r in found if r["statistic"] == "halves")
@@ -57,6 +58,11 @@ def preserve_curvature(tasks: Table, layers: Table, overlap: Table, traces: Tabl
         **{n.split()[0]: 100 * overlap[n].median() for n in ("singular", "random")},
         "others": 100 * overlap["other inputs"].median(),
     }
-    holds = any(r["all_low"] > 0 for r in asked)
+    reached = {
+        place: [r["statistic"] for r in asked if r["at"] == place and r["all_low"] > 0]
+        for place in ("expert", "base")
+    }
+    where = [f"the {place} ({', '.join(names)})" for place, names in reached.items() if names]
+    values["where"] = " and ".join(where) or "neither"
     excluded = all(r["all_high"] < 0 for r in asked)
-    return weighed(holds, excluded and ceiling.above, values=values)
+    return weighed(all(reached.values()), excluded and ceiling.above, bool(where), values)
