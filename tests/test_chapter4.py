@@ -29,6 +29,10 @@ RUNS = {
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
     "04h": (SMALL, {"04h-curves.csv"}),
     "04j": ({"networks": ["ResNet18"], "images": 4}, {"04j-use.csv", "04j-making.csv"}),
+    "04k": (
+        FULL | {"networks": ["vgg5_bn", "vit"], "starts": 2, "models": 2, "epochs": 1},
+        {"04k-losses.csv", "half-way-between-two.json"},
+    ),
     "04o": (
         FULL | {"networks": ["vgg5"], "starts": 2, "epochs": 1},
         {"04o-donors.csv", "donors-of-other-tasks.json"},
@@ -45,6 +49,10 @@ BAD = {
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
     "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
+    "04k": (
+        {"controls": ["two"]},
+        r"controls is .*; allowed: a list of 0 or more, each one of one",
+    ),
     "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
 }
 

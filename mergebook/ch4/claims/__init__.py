@@ -3,6 +3,7 @@
 from mergebook.ch4.claims import (
     algebra,
     bounds,
+    conflicts,
     cost,
     counted,
     donated,
@@ -16,6 +17,7 @@ from mergebook.ch4.claims import (
 __all__ = [
     "algebra",
     "bounds",
+    "conflicts",
     "cost",
     "counted",
     "donated",
