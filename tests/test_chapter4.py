@@ -37,6 +37,18 @@ RUNS = {
         FULL | {"networks": ["vgg5"], "starts": 2, "epochs": 1},
         {"04o-donors.csv", "donors-of-other-tasks.json"},
     ),
+    "04n": (
+        FULL
+        | {
+            "networks": ["vgg5", "vit"],
+            "decayed": ["vgg5"],
+            "decays": [0.001],
+            "starts": 2,
+            "models": 2,
+            "epochs": 1,
+        },
+        {"04n-seen.csv", "soups-seen-closely.json"},
+    ),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
@@ -54,6 +66,7 @@ BAD = {
         r"controls is .*; allowed: a list of 0 or more, each one of one",
     ),
     "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
+    "04n": ({"decays": [0.0]}, r"decays is \[0.0\]; allowed: .* above 0"),
 }
 
 

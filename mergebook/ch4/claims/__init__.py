@@ -11,6 +11,7 @@ from mergebook.ch4.claims import (
     magnified,
     printed,
     shapes,
+    smoothed,
     templates,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "magnified",
     "printed",
     "shapes",
+    "smoothed",
     "templates",
 ]
