@@ -49,6 +49,10 @@ RUNS = {
         },
         {"04n-seen.csv", "soups-seen-closely.json"},
     ),
+    "04m": (
+        FULL | {"networks": ["vgg5"], "starts": 2, "models": 2, "epochs": 1},
+        {"04m-scores.csv", "greedy-selection.json"},
+    ),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
@@ -67,6 +71,7 @@ BAD = {
     ),
     "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
     "04n": ({"decays": [0.0]}, r"decays is \[0.0\]; allowed: .* above 0"),
+    "04m": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
 }
 
 

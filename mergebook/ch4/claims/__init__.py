@@ -13,6 +13,7 @@ from mergebook.ch4.claims import (
     shapes,
     smoothed,
     templates,
+    transformers,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "shapes",
     "smoothed",
     "templates",
+    "transformers",
 ]
