@@ -33,9 +33,9 @@ RUNS = {
         FULL | {"networks": ["vgg5_bn", "vit"], "starts": 2, "models": 2, "epochs": 1},
         {"04k-losses.csv", "half-way-between-two.json"},
     ),
-    "04o": (
-        FULL | {"networks": ["vgg5"], "starts": 2, "epochs": 1},
-        {"04o-donors.csv", "donors-of-other-tasks.json"},
+    "04m": (
+        FULL | {"networks": ["vgg5"], "starts": 2, "models": 2, "epochs": 1},
+        {"04m-scores.csv", "greedy-selection.json"},
     ),
     "04n": (
         FULL
@@ -49,9 +49,13 @@ RUNS = {
         },
         {"04n-seen.csv", "soups-seen-closely.json"},
     ),
-    "04m": (
-        FULL | {"networks": ["vgg5"], "starts": 2, "models": 2, "epochs": 1},
-        {"04m-scores.csv", "greedy-selection.json"},
+    "04o": (
+        FULL | {"networks": ["vgg5"], "starts": 2, "epochs": 1},
+        {"04o-donors.csv", "donors-of-other-tasks.json"},
+    ),
+    "04q": (
+        FULL | {"networks": ["vgg5", "vit"], "starts": 2, "epochs": 1, "scratch": 1},
+        {"04q-scores.csv", "soups-and-ensembles.json"},
     ),
 }
 BAD = {
@@ -59,19 +63,20 @@ BAD = {
     "04a": ({"device": "tpu"}, "device is 'tpu'; allowed: one of"),
     "04b": ({"decay": -1.0}, "decay is -1.0; allowed: a number"),
     "04c": ({"batchnorm": "vit"}, "batchnorm is 'vit'; allowed: one of vgg5_bn"),
-    "04e": ({"networks": 0}, "networks is 0; allowed: a whole number"),
     "04d": ({"networks": ["vgg11_bn"]}, "networks is .*; allowed: .*vgg5"),
+    "04e": ({"networks": 0}, "networks is 0; allowed: a whole number"),
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
+    "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
     "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
-    "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
     "04k": (
         {"controls": ["two"]},
         r"controls is .*; allowed: a list of 0 or more, each one of one",
     ),
-    "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
-    "04n": ({"decays": [0.0]}, r"decays is \[0.0\]; allowed: .* above 0"),
     "04m": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
+    "04n": ({"decays": [0.0]}, r"decays is \[0.0\]; allowed: .* above 0"),
+    "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
+    "04q": ({"models": 5}, "models is 5; allowed: a whole number from 10 to 20"),
 }
 
 

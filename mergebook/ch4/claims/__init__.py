@@ -2,11 +2,14 @@
 
 from mergebook.ch4.claims import (
     algebra,
+    averages,
     bounds,
+    conditions,
     conflicts,
     cost,
     counted,
     donated,
+    gains,
     kernels,
     magnified,
     printed,
@@ -18,11 +21,14 @@ from mergebook.ch4.claims import (
 
 __all__ = [
     "algebra",
+    "averages",
     "bounds",
+    "conditions",
     "conflicts",
     "cost",
     "counted",
     "donated",
+    "gains",
     "kernels",
     "magnified",
     "printed",
