@@ -33,6 +33,10 @@ RUNS = {
         FULL | {"networks": ["vgg5_bn", "vit"], "starts": 2, "models": 2, "epochs": 1},
         {"04k-losses.csv", "half-way-between-two.json"},
     ),
+    "04l": (
+        FULL | {"networks": ["vgg5"], "selected": ["vgg5"], "starts": 2, "models": 3, "epochs": 1},
+        {"04l-tasks.csv", "greedy-selection.json"},
+    ),
     "04m": (
         FULL | {"networks": ["vgg5"], "starts": 2, "models": 2, "epochs": 1},
         {"04m-scores.csv", "greedy-selection.json"},
@@ -73,6 +77,7 @@ BAD = {
         {"controls": ["two"]},
         r"controls is .*; allowed: a list of 0 or more, each one of one",
     ),
+    "04l": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
     "04m": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
     "04n": ({"decays": [0.0]}, r"decays is \[0.0\]; allowed: .* above 0"),
     "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
