@@ -28,6 +28,17 @@ RUNS = {
     # Its rows of ImageNet's kernels are stored; to compute them needs another package.
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
     "04h": (SMALL, {"04h-curves.csv"}),
+    "04i": (
+        FULL
+        | {
+            "known": ["vgg8"],
+            "networks": ["vgg5", "vgg5_bn"],
+            "starts": 2,
+            "models": 5,
+            "epochs": 1,
+        },
+        {"04i-changes.csv", "soups-and-ensembles.json"},
+    ),
     "04j": ({"networks": ["ResNet18"], "images": 4}, {"04j-use.csv", "04j-making.csv"}),
     "04k": (
         FULL | {"networks": ["vgg5_bn", "vit"], "starts": 2, "models": 2, "epochs": 1},
@@ -72,6 +83,7 @@ BAD = {
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
+    "04i": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
     "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
     "04k": (
         {"controls": ["two"]},
