@@ -1,4 +1,4 @@
-"""Made-up tables for the claims about soups and ensembles by architecture (page 04c)."""
+"""Made-up tables for the claims about soups and ensembles by architecture (page 04q)."""
 
 from functools import partial
 

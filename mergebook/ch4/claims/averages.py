@@ -1,4 +1,4 @@
-"""Claims about soups and ensembles of small networks of several architectures (page 04c).
+"""Claims about soups and ensembles of small networks of several architectures (page 04q).
 
 Starts are the repetitions, and their test images are given. A sentence holds if each interval shows
 it; intervals that exclude are corrected for their number. The models that decide begin with small

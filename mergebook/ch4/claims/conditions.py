@@ -1,4 +1,4 @@
-"""Claims about how models are trained and read: one start, one classifier (page 04c)."""
+"""Claims about how models are trained and read: one start, one classifier (page 04q)."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""Claims about soups and ensembles in general, which printed rows decide (page 04c).
+"""Claims about soups and ensembles in general, which printed rows decide (page 04q).
 
 Small networks stand beside them: starts are the repetitions, and their test images are given.
 """
