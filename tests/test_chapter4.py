@@ -23,7 +23,6 @@ RUNS = {
         FULL | {"epochs": 5, "repetitions": 2, "draws": 2},
         {"04b-released.csv", "linear-templates.json"},
     ),
-    # 04c, whose experiments move to other pages, is run by nbval alone: here it takes two minutes.
     "04d": (SMALL, {"04d-thresholds.csv"}),
     # Its rows of ImageNet's kernels are stored; to compute them needs another package.
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
@@ -77,7 +76,6 @@ BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
     "04a": ({"device": "tpu"}, "device is 'tpu'; allowed: one of"),
     "04b": ({"decay": -1.0}, "decay is -1.0; allowed: a number"),
-    "04c": ({"batchnorm": "vit"}, "batchnorm is 'vit'; allowed: one of vgg5_bn"),
     "04d": ({"networks": ["vgg11_bn"]}, "networks is .*; allowed: .*vgg5"),
     "04e": ({"networks": 0}, "networks is 0; allowed: a whole number"),
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),

@@ -23,7 +23,6 @@ LACKING = {
 REFUSED = {page: LACKS.format(split) for split, own in LACKING.items() for page in own.split()} | {
     "03": "suite tiny has 2 experts; this needs 4 or more",
     "04": SOUPS,
-    "04c": SOUPS,
 }
 PARAMETERS = ("image_suite", "suite", "second_suite")
 
