@@ -25,7 +25,7 @@ CONSTANT = {"greedy": 65.99, "greedy logits": 65.99, "greedy features": 65.77}
 ENDS = {"uniform": (61.75, 8.91), "logits": (70.32, 73.93)}  # of two models and of ten
 
 
-def cnns_of(table: Table) -> list[str]:
+def other_networks(table: Table) -> list[str]:
     """The networks of a table that are no transformers."""
     return [n for n in dict.fromkeys(table.network) if not is_transformer(n)]
 
@@ -43,7 +43,7 @@ def larger_gaps(scores: Table) -> Outcome:
     Corrected: with a random stem of each model's own. Fails: with and without, it is clearly below
     the mean of the others, or clearly shrinks with more models.
     """
-    gaps, growth, others = gap_of(scores), gap_growth(scores), cnns_of(scores)
+    gaps, growth, others = gap_of(scores), gap_growth(scores), other_networks(scores)
     kinds, strict = (PLAIN, OWN_STEM), 4
     lead = {n: leads_over(gaps, n, others) for n in kinds}
     wider = score_intervals(growth)
@@ -73,7 +73,7 @@ def attention_explains(noise: Table, parts: Table) -> Outcome:
     less than in the mean of the others. Fails: less, and attention clearly under half of what the
     soup loses.
     """
-    others = cnns_of(noise)
+    others = other_networks(noise)
     lead, strict = (leads_over(noise, PLAIN, others, among) for among in (1, 2))
     own = parts[parts.network == PLAIN]
     each = own.groupby("what", sort=False).value.mean().drop("all", errors="ignore")
@@ -165,7 +165,7 @@ def transformers_unsuited(printed: Table, scores: Table) -> Outcome:
     costs soups against one stem for all. Fails: a printed soup is above single models.
     """
     below = bool((printed[["uniform", "greedy"]].lt(printed.single, axis=0)).all(axis=None))
-    gains, others = ahead_of(scores, "uniform", "single"), cnns_of(scores)
+    gains, others = ahead_of(scores, "uniform", "single"), other_networks(scores)
     found, lead = score_intervals(gains), leads_over(gains, PLAIN, others)
     soups = scores[scores.what == "uniform"]
     stem = leads_over(soups, ONE_STEM, [OWN_STEM])
