@@ -45,7 +45,9 @@ RUNS = {
         {"04k-losses.csv", "half-way-between-two.json"},
     ),
     "04l": (
-        FULL | {"networks": ["vgg5"], "selected": ["vgg5"], "starts": 2, "models": 3, "epochs": 1},
+        FULL
+        | {"networks": ["vgg5"], "selected": ["vgg5"], "tasks": 5}
+        | {"starts": 2, "models": 3, "epochs": 1},
         {"04l-tasks.csv", "greedy-selection.json"},
     ),
     "04m": (
