@@ -39,9 +39,9 @@ class Study:
     """Rows by key, from `path` or computed; in mode `full` nothing is taken from `path`.
 
     `recheck` is the share of stored rows that are computed again; which ones, `seed` decides. How
-    far a row is from the stored one, `apart` says, by default `difference`. Progress shows on a
-    terminal. Computed rows go to the file `journal` at once, if one is given, and a study that was
-    interrupted takes them from there; `save` removes it.
+    far a row is from the stored one, `difference` says. Progress shows on a terminal. Computed rows
+    go to the file `journal` at once, if one is given, and a study that was interrupted takes them
+    from there; `save` removes it.
     """
 
     def __init__(
@@ -51,7 +51,6 @@ class Study:
         recheck: float = 0.0,
         seed: int = 0,
         journal: Path | str | None = None,
-        apart: Callable[[object, object], float] | None = None,
     ):
         if mode not in MODES:
             raise ValueError(f"study is {mode!r}; allowed: {', '.join(MODES)}")
@@ -65,7 +64,6 @@ class Study:
             if not isinstance(self.stored, dict):
                 raise ValueError(f"{self.path} is not a stored study: its rows are no table")
         self.rows, self.computed, self.compared = {}, 0, {}
-        self.apart = apart or difference
         self.journal, self.left = Path(journal) if journal else None, {}
         if self.journal and self.journal.is_file():
             # A line without its end was being written when the study was interrupted.
@@ -91,7 +89,7 @@ class Study:
         else:
             self.rows[key] = self.stored[key]
             if self._drawn(key):
-                self.compared[key] = self.apart(self.stored[key], json.loads(json.dumps(compute())))
+                self.compared[key] = difference(self.stored[key], json.loads(json.dumps(compute())))
                 self.bar.update()
         return self.rows[key]
 

@@ -19,33 +19,82 @@ SMALL = {
 FULL = {"study": "full", "recheck": 0}
 RUNS = {
     "04a": ({}, {"04a-gaps.csv"}),
+    # Its networks of digits, the same for every suite, come from the book's rows.
     "04b": (
-        FULL | {"epochs": 5, "repetitions": 2, "draws": 2},
+        {"recheck": 0, "epochs": 5, "repetitions": 2, "draws": 2},
         {"04b-released.csv", "linear-templates.json"},
     ),
-    # 04c, whose experiments move to other pages, is run by nbval alone: here it takes two minutes.
     "04d": (SMALL, {"04d-thresholds.csv"}),
     # Its rows of ImageNet's kernels are stored; to compute them needs another package.
     "04g": ({"epochs": 1, "repetitions": 2}, {"04g-kernels.csv", "first-kernels-and-layers.json"}),
-    "04h": (SMALL, {"04h-curves.csv"}),
+    "04h": (SMALL | {"networks": ["vgg5"]}, {"04h-curves.csv"}),
+    "04i": (
+        FULL
+        | {
+            "known": ["vgg8"],
+            "networks": ["vgg5", "vgg5_bn"],
+            "starts": 2,
+            "models": 5,
+            "epochs": 1,
+        },
+        {"04i-changes.csv", "soups-and-ensembles.json"},
+    ),
     "04j": ({"networks": ["ResNet18"], "images": 4}, {"04j-use.csv", "04j-making.csv"}),
+    "04k": (
+        FULL | {"networks": ["vgg5_bn", "vit"], "starts": 2, "models": 2, "epochs": 1},
+        {"04k-losses.csv", "half-way-between-two.json"},
+    ),
+    "04l": (
+        FULL
+        | {"networks": ["vgg5"], "selected": ["vgg5"], "tasks": 5}
+        | {"starts": 2, "models": 3, "epochs": 1},
+        {"04l-tasks.csv", "greedy-selection.json"},
+    ),
+    "04m": (
+        FULL | {"networks": ["vgg5"], "starts": 2, "models": 2, "epochs": 1},
+        {"04m-scores.csv", "greedy-selection.json"},
+    ),
+    "04n": (
+        FULL
+        | {
+            "networks": ["vgg5", "vit"],
+            "decayed": ["vgg5"],
+            "decays": [0.001],
+            "starts": 2,
+            "models": 2,
+            "epochs": 1,
+        },
+        {"04n-seen.csv", "soups-seen-closely.json"},
+    ),
     "04o": (
         FULL | {"networks": ["vgg5"], "starts": 2, "epochs": 1},
         {"04o-donors.csv", "donors-of-other-tasks.json"},
+    ),
+    "04q": (
+        FULL | {"networks": ["vgg5", "vit"], "starts": 2, "epochs": 1, "scratch": 1},
+        {"04q-scores.csv", "soups-and-ensembles.json"},
     ),
 }
 BAD = {
     "04": ({"models": 1}, "models is 1; allowed: a whole number from 2 to 20"),
     "04a": ({"device": "tpu"}, "device is 'tpu'; allowed: one of"),
     "04b": ({"decay": -1.0}, "decay is -1.0; allowed: a number"),
-    "04c": ({"batchnorm": "vit"}, "batchnorm is 'vit'; allowed: one of vgg5_bn"),
-    "04e": ({"networks": 0}, "networks is 0; allowed: a whole number"),
     "04d": ({"networks": ["vgg11_bn"]}, "networks is .*; allowed: .*vgg5"),
+    "04e": ({"networks": 0}, "networks is 0; allowed: a whole number"),
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
-    "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
-    "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
+    "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
+    "04i": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
+    "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
+    "04k": (
+        {"controls": ["two"]},
+        r"controls is .*; allowed: a list of 0 or more, each one of one",
+    ),
+    "04l": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
+    "04m": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
+    "04n": ({"decays": [0.0]}, r"decays is \[0.0\]; allowed: .* above 0"),
     "04o": ({"starts": 1}, "starts is 1; allowed: a whole number from 2 to 20"),
+    "04q": ({"models": 5}, "models is 5; allowed: a whole number from 10 to 20"),
 }
 
 

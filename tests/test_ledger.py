@@ -19,7 +19,7 @@ from mergebook.ledger import Ledger
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ledger.notebooks()
 CLAIMS = ledger.claims()
-IDS = [i for i, claim in CLAIMS.items() if claim.chapter == 4 and not claim.moved]
+IDS = [i for i, claim in CLAIMS.items() if claim.chapter == 5 and not claim.moved]
 FIRST, SECOND, THIRD, FOURTH = IDS[:4]
 FOREIGN = next(i for i, claim in CLAIMS.items() if claim.chapter == 1)
 TEXTS = {"measured": "0.5", "expected": "0.25", "note": "why"}
@@ -37,7 +37,7 @@ TEXTS = {"measured": "0.5", "expected": "0.25", "note": "why"}
     ],
 )
 def test_the_four_verdicts(holds, corrected, verdict, capsys):
-    book = Ledger(4)
+    book = Ledger(5)
     book.check(FIRST, holds, corrected=corrected, tolerance="3 s.e.", **TEXTS)
     assert book.verdicts[FIRST].verdict == verdict
     line = f"{FIRST}: {verdict.upper()} | measured 0.5 | expected 0.25 (3 s.e.) | why\n"
@@ -54,7 +54,7 @@ def test_the_four_verdicts(holds, corrected, verdict, capsys):
     ],
 )
 def test_a_correction_shows_only_where_the_verdict_is_one(holds, corrected, note):
-    book = Ledger(4)
+    book = Ledger(5)
     book.check(FIRST, holds, corrected=corrected, correction="it is a half.", **TEXTS)
     assert book.verdicts[FIRST].note == note
 
@@ -72,7 +72,7 @@ def test_where_a_rule_holds_is_said_in_words(found, words):
 
 
 def test_booleans_of_numpy_count_as_booleans(capsys):
-    book = Ledger(4)
+    book = Ledger(5)
     book.check(FIRST, np.float64(1) > 2, **TEXTS)
     book.check(SECOND, np.float64(1) < 2, **TEXTS)
     assert [verdict.verdict for verdict in book.verdicts.values()] == ["fails", "holds"]
@@ -81,7 +81,7 @@ def test_booleans_of_numpy_count_as_booleans(capsys):
 @pytest.mark.parametrize("holds", ["False", 0.3, [False]], ids=repr)
 def test_what_is_no_boolean_decides_nothing(holds):
     """A text or a number that is true by accident must not become a verdict."""
-    book = Ledger(4)
+    book = Ledger(5)
     with pytest.raises((TypeError, ValueError), match=FIRST):
         book.check(FIRST, holds, **TEXTS)
     assert not book.verdicts
@@ -89,14 +89,14 @@ def test_what_is_no_boolean_decides_nothing(holds):
 
 @pytest.mark.parametrize("claim_id", ["no-such-claim", FOREIGN, ""])
 def test_a_claim_of_no_or_another_chapter_is_refused(claim_id, capsys):
-    book = Ledger(4)
-    with pytest.raises(ValueError, match=f"'{claim_id}' is no claim of chapter 4"):
+    book = Ledger(5)
+    with pytest.raises(ValueError, match=f"'{claim_id}' is no claim of chapter 5"):
         book.check(claim_id, True, **TEXTS)
     assert not book.verdicts and not capsys.readouterr().out
 
 
 def test_running_a_cell_again_replaces_its_verdict():
-    book = Ledger(4)
+    book = Ledger(5)
     book.check(FIRST, True, **TEXTS)
     book.check(FIRST, False, **TEXTS)
     assert list(book.verdicts) == [FIRST] and book.verdicts[FIRST].verdict == "fails"
@@ -105,14 +105,14 @@ def test_running_a_cell_again_replaces_its_verdict():
 @pytest.mark.parametrize("field", TEXTS)
 @pytest.mark.parametrize("value", ["", "  ", 0.5, None])
 def test_a_text_that_is_empty_or_none_is_named(field, value):
-    book = Ledger(4)
+    book = Ledger(5)
     with pytest.raises(ValueError, match=f"{FIRST}: {field} is {value!r}; give a text"):
         book.check(FIRST, True, **TEXTS | {field: value})
     assert not book.verdicts
 
 
 def test_missing_and_table_follow_the_order_of_the_paper(capsys):
-    book = Ledger(4)
+    book = Ledger(5)
     book.check(THIRD, False, **TEXTS)
     book.check(FIRST, True, **TEXTS | {"measured": "1"})
     assert book.missing() == [i for i in IDS if i not in (FIRST, THIRD)]
@@ -169,7 +169,7 @@ def notebook(tmp_path):
 def test_records_of_a_run_notebook_reach_the_file(tmp_path):
     texts = "measured='½', expected='0.25', note='why'"
     cells = [
-        new_code_cell("from mergebook.ledger import Ledger\nbook = Ledger(4)"),
+        new_code_cell("from mergebook.ledger import Ledger\nbook = Ledger(5)"),
         new_code_cell(f"book.check({SECOND!r}, False, tolerance='1 %', {texts})"),
         new_code_cell(f"book.check({FIRST!r}, None, {texts})"),
     ]
@@ -177,7 +177,7 @@ def test_records_of_a_run_notebook_reach_the_file(tmp_path):
     nbformat.write(run, tmp_path / "01.ipynb")
     decided = {
         SECOND: {
-            "chapter": 4,
+            "chapter": 5,
             "verdict": "fails",
             "tolerance": "1 %",
             **TEXTS,
@@ -185,7 +185,7 @@ def test_records_of_a_run_notebook_reach_the_file(tmp_path):
             "page": "01",
         },
         FIRST: {
-            "chapter": 4,
+            "chapter": 5,
             "verdict": "not decidable here",
             "tolerance": "",
             **TEXTS,
@@ -548,7 +548,7 @@ def test_there_are_359_claims_with_unique_ids():
         1: 37,
         2: 53,
         3: 113,
-        4: 70,
+        4: 96,
         5: 37,
     }
 

@@ -1,14 +1,16 @@
 """Soups and ensembles of tiny groups, against brute force."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from mergebook.ch4 import groups, soups
+from mergebook.ch4 import closely, donors, groups, halfway, soups
 from mergebook.ch4.groups import Group
 from mergebook.ch4.soups import FineTuned
+from mergebook.claims import book_folder
 from mergehelpers import averaging, zoo
 
 
@@ -216,3 +218,19 @@ def test_other_weights_than_the_key_names_are_refused(tiny_key, soup_context):
         )
     with pytest.raises(ValueError, match="network is 'alexnet'; allowed"):
         soups.AVERAGES.rows(replace(tiny_key, network="alexnet"), soup_context)
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [soups.AVERAGES, halfway.HALFWAY, closely.CLOSELY, closely.SENSITIVE, donors.DONORS],
+    ids=lambda experiment: experiment.file,
+)
+def test_one_image_answered_otherwise_by_one_of_three_models_meets_an_objection(experiment):
+    path = book_folder("studies") / "ch4" / f"{experiment.file}.json"
+    scores = [name for name, tolerance in experiment.tolerance.items() if tolerance.absolute]
+    assert scores
+    for label, rows in json.loads(path.read_text(encoding="utf-8"))["rows"].items():
+        for row in rows:
+            for name in scores:
+                for moved in (row[name] + 100 / 500 / 3, row[name] - 100 / 500 / 3):
+                    assert experiment.objections([row], [row | {name: moved}]), (label, name)
