@@ -4,8 +4,10 @@ import json
 import signal
 import subprocess
 import sys
-from pathlib import Path
+import threading
+import time
 
+import distributed
 import nbformat
 import pandas as pd
 import pytest
@@ -16,9 +18,8 @@ from mergebook import ledger, sweep
 from mergebook.sweep import SweepError
 
 CHECK = """
-from mergehelpers.parameters import Choice, Int, OutputFolder, validate
-kinds = {"word": Choice(("a", "b")), "output": OutputFolder()}
-validate(globals(), seed=Int(0), size=Int(1), **kinds)
+if word not in ("a", "b"):
+    raise ValueError(f"word is {word!r}; allowed: a, b")
 if seed > size:
     raise ValueError(f"seed is {seed}; allowed: at most size, here {size}")
 """
@@ -40,7 +41,9 @@ display({{"{ledger.MIME}": {{"id": "tiny", "verdict": "holds" if seed else "fail
 @pytest.fixture
 def page(tmp_path):
     """A page that adds its seed to its size, and stops in its third cell for one combination."""
-    parameters = 'seed: int = 0  # Seed\nsize: int = 5  # Size\nword: str = "a"  # Word\noutput = ""'
+    parameters = (
+        'seed: int = 0  # Seed\nsize: int = 5  # Size\nword: str = "a"  # Word\noutput = ""'
+    )
     cells = [
         new_code_cell(parameters, metadata={"tags": ["parameters"]}),
         *map(new_code_cell, (CHECK, WORK, CARD)),
@@ -162,3 +165,55 @@ def test_workers_with_other_versions_are_refused():
         sweep.check_workers({"tcp://a": mine, "tcp://b": mine | {"torch": "1"}}, mine, "tcp://s")
     with pytest.raises(SweepError, match="the scheduler at tcp://s has no workers"):
         sweep.check_workers({}, mine, "tcp://s")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """A Dask scheduler and two workers on this machine: its address, and the workers."""
+    told = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    where = ["--scheduler-file", told]
+    start = [*dask, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", *where]
+    work = [*dask, "worker", *where, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    running = [subprocess.Popen(start, **quiet)]
+    try:
+        for i in range(2):
+            folder = ["--local-directory", tmp_path / f"worker{i}"]
+            running.append(subprocess.Popen([*work, *folder], **quiet))
+        deadline = time.monotonic() + 60
+        while not told.is_file() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        address = json.loads(told.read_text())["address"]
+        with distributed.Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address, running[1:]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+def test_a_cluster_gives_the_same_and_loses_nothing(page, grid, tmp_path, cluster):
+    address, workers = cluster
+    small, out = grid({"seed": [0, 2, 3, 4]}), tmp_path / "there"
+
+    def kill():
+        while not list(out.glob("runs/*/state.json")):
+            time.sleep(0.05)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    found = sweep.sweep(page, small, out, scheduler=address)
+    killer.join()
+    assert [run["state"] for run in found] == ["done"] * 4 and workers[0].wait() != 0
+    sweep.sweep(page, small, tmp_path / "here")
+    for name in ("tiny-sums.csv", "verdicts.csv"):
+        assert (out / name).read_text() == (tmp_path / "here" / name).read_text()
+
+
+def test_a_scheduler_that_does_not_answer(page, grid, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "check", lambda *_: None)
+    with pytest.raises(SweepError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
+        sweep.sweep(page, grid({"seed": 1}), tmp_path / "out", scheduler="tcp://127.0.0.1:9")
