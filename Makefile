@@ -12,18 +12,20 @@ export PYTHONHASHSEED := 0
 # A "python3" kernel of the user's own must not shadow the environment's.
 export JUPYTER_PREFER_ENV_PATH := 1
 # Passed through the environment, so that quotes inside them survive.
-export CHAPTER PARAMS
+export CHAPTER PARAMS GRID OUTPUT
 
 # Two processes of one thread each finish sooner than one of two threads; a file, or a chapter, stays in one of them.
 TWO := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book evidence html refresh test lint clean
+.PHONY: help setup book evidence sweep html refresh test lint clean
 
 help:
 	@echo "make book       run the lessons, take evidence from stored outputs, build the HTML book"
 	@echo "                CHAPTER=01b runs that page only; PARAMS=\"-p seed 1\" goes to papermill"
 	@echo "make evidence   run the evidence (of CHAPTER=01), and build the HTML book from it"
+	@echo "make sweep      run CHAPTER=02 at every combination of GRID=grid.yml into OUTPUT=folder;"
+	@echo "                MORE=\"--jobs 4\" or MORE=\"--scheduler tcp://host:8786\" says where"
 	@echo "make html       build the HTML book from the outputs stored in notebooks/"
 	@echo "make refresh    re-execute all pages (or those of CHAPTER=01) and store their outputs"
 	@echo "make test       unit tests, every stored number recomputed and compared, HTML build"
@@ -39,6 +41,9 @@ book: $(READY)
 evidence: $(READY)
 	$(BIN)/python tools/book.py execute --evidence --chapter="$$CHAPTER"
 	$(BIN)/python tools/book.py html --executed
+
+sweep: $(READY)
+	$(BIN)/python tools/book.py sweep --chapter="$$CHAPTER" --grid="$$GRID" --output="$$OUTPUT" $(MORE)
 
 html: $(READY)
 	$(BIN)/python tools/book.py html

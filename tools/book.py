@@ -198,6 +198,23 @@ def _tags(cell) -> list[str]:
     return cell.metadata.get("tags", [])
 
 
+# ----------------------------------------------------------------------------------------- sweep
+
+
+def sweep(page: Path, output: Path, **settings) -> None:
+    """`mergebook.sweep.sweep`, and how it went; raises `BookError` unless all runs are done."""
+    from mergebook import sweep as sweeps  # here, for other commands need not wait for it
+
+    try:
+        runs = sweeps.sweep(page=page, output=output, **settings)
+    except sweeps.SweepError as error:
+        raise BookError(str(error)) from None
+    print(f"Tables and runs are in {output}; {output / 'index.html'} lists them")
+    if failed := [run for run in runs if run["state"] != "done"]:
+        told = "\n".join(f"  runs/{run['run']}: {run['error']}" for run in failed)
+        raise BookError(f"{len(failed)} of {len(runs)} runs failed:\n{told}")
+
+
 # ------------------------------------------------------------------------------------------ HTML
 
 
@@ -333,6 +350,13 @@ def main(arguments: list[str] | None = None) -> int:
     store.add_argument(
         "--chapter", default="", help="a chapter, such as 01, or a page, such as 01b"
     )
+    many = commands.add_parser("sweep", help="run a page at every combination of a grid")
+    many.add_argument("--chapter", required=True, help="a page by its number, such as 02 or 02d")
+    many.add_argument("--grid", required=True, type=Path, help="YAML: lists of values by name")
+    many.add_argument("--output", required=True, type=Path, help="folder for runs and tables")
+    many.add_argument("--jobs", type=int, default=0, help="runs at a time; 0: one a core")
+    many.add_argument("--scheduler", default="", help="of a Dask cluster: tcp://host:8786")
+    many.add_argument("--limit", type=float, help="seconds after which a run is stopped")
     commands.add_parser("links", help="try every link (needs the network)")
     options = parser.parse_args(arguments)
     try:
@@ -349,6 +373,9 @@ def main(arguments: list[str] | None = None) -> int:
 
             ledger.write_verdicts(ledger.notebooks(), ROOT / "book" / "claims" / "verdicts.json")
             cover(ROOT)
+        elif options.command == "sweep":
+            given = vars(options) | {"page": page(ROOT, options.chapter)}
+            sweep(**{n: v for n, v in given.items() if n not in ("command", "chapter")})
         else:
             links(ROOT)
     except BookError as error:
