@@ -1,4 +1,4 @@
-"""What protocols make of a few inputs: answers to test inputs (pages 05b, 05d and 05g)."""
+"""What protocols make of a few inputs: answers to test inputs (pages 05b and 05g)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,6 @@ from mergehelpers.alignment import Plan
 Table = pd.DataFrame
 HEAD, FT, LABELS = "head", "FT-Classifier", "labels"
 ANCHORS, PROTOTYPE, VOTE = "mean distance", "prototype", "vote of 5"
-FROM_ZERO, BIAS, LABELS_FROM_ZERO = "FT-Classifier, from zero", "bias only", "labels, from zero"
 ALIGNED = "aligned M"
 RATES, STEPS = (1e-3, 1e-2, 1e-1), 100  # of trainings; validation inputs choose the rate
 NEAR_GUESSING = 5.0  # points above guessing; the base of Table 3 is 1.1 above
@@ -62,7 +61,7 @@ def drawn_inputs(amount: str, labels: Tensor, classes: int, seed: int) -> Tensor
     return torch.multinomial(weights, min(total, len(labels)), generator=g)
 
 
-def answered(key: Asked, sources: Mapping[str, str], device: str) -> dict:
+def ask_protocol(key: Asked, sources: Mapping[str, str], device: str) -> dict:
     """Right answers to test inputs, a text a draw, at the rate that is best on validation inputs.
 
     `rate` is 0 where nothing is trained. `guess` is the accuracy in percent of the largest class,
@@ -100,7 +99,7 @@ ASKED = Experiment(
     "answers after a few inputs",
     1,
     Asked,
-    answered,
+    ask_protocol,
     {
         "right": Tolerance(0.012),  # of 400 answers, those that single precision may turn
         "guess": Tolerance(),
@@ -132,6 +131,25 @@ def asked(
     return out
 
 
+def few_inputs(
+    encoders: Iterable[Encoder], amounts: Sequence[str], draws: int, controls: Sequence[str] = ()
+) -> list[Asked]:
+    """The questions of page 05b, as models and controls get them.
+
+    The old head and anchors are asked of all; trained repairs of all but experts; draws that ignore
+    classes, and those of test inputs, of merges alone; controls get the old head and FT-Classifier.
+    """
+    every = list(encoders)
+    main = [e for e in every if e.model not in controls]
+    trained = [e for e in main if e.model != EXPERT]
+    merges = [e for e in main if e.model in MERGES]
+    out = asked(every, [HEAD]) + asked(main, [ANCHORS], amounts, draws)
+    out += asked(main, [PROTOTYPE, VOTE], ["k=5"], draws) + asked(trained, [FT], amounts, draws)
+    out += asked(trained, [LABELS], ["k=5"], draws) + asked(merges, [FT], ["u=5", "i=5"], draws)
+    out += asked(merges, [FT], ["u=5"], draws, split="test")
+    return out + asked([e for e in every if e.model in controls], [FT], ["k=5"], draws)
+
+
 def check_shots(r: OpenSuite, shots: int, pool: int) -> None:
     """Raise `ValueError` that names a class with fewer than `shots` inputs in the pool."""
     for task in r.suite.tasks:
@@ -148,7 +166,9 @@ def with_kinds(rows: Table, suites: Iterable[OpenSuite]) -> Table:
 # ------------------------------------------------------------------------------------- from rows
 
 
-def answers(rows: Table, model: str, way: str, amount: str = "k=5", split: str = "train") -> list:
+def right_after(
+    rows: Table, model: str, way: str, amount: str = "k=5", split: str = "train"
+) -> list:
     """Answers to test inputs by task, each (draws, inputs), for `intervals.of_runs`."""
     of = rows[(rows.model == model) & (rows.way == way)]
     if way != HEAD:
@@ -159,18 +179,18 @@ def answers(rows: Table, model: str, way: str, amount: str = "k=5", split: str =
 
 def accuracy_of(rows: Table, *how) -> float:
     """Mean accuracy in percent over tasks and draws; `how` as in `answers`."""
-    found = answers(rows, *how)
+    found = right_after(rows, *how)
     return 100 * float(np.mean([x.mean() for x in found])) if found else float("nan")
 
 
-def gains(rows: Table, model: str, *how, over: tuple = (HEAD,), among: int = 1) -> Interval:
+def gain_over(rows: Table, model: str, *how, over: tuple = (HEAD,), among: int = 1) -> Interval:
     """Points by which a model under one protocol is better than under another."""
-    return of_runs(answers(rows, model, *how), answers(rows, model, *over), among)
+    return of_runs(right_after(rows, model, *how), right_after(rows, model, *over), among)
 
 
-def leads(rows: Table, model: str, other: str, *how, among: int = 1) -> Interval:
+def lead_over(rows: Table, model: str, other: str, *how, among: int = 1) -> Interval:
     """Points by which one model is better than another under one protocol."""
-    return of_runs(answers(rows, model, *how), answers(rows, other, *how), among)
+    return of_runs(right_after(rows, model, *how), right_after(rows, other, *how), among)
 
 
 def over_guessing(rows: Table) -> float:
@@ -191,7 +211,7 @@ def like_the_paper(rows: Table) -> list[str]:
     ]
 
 
-def counted(rows: Table):
+def where_it_counts(rows: Table):
     """`(suite, its rows)` where the paper's sentences on texts can be tried."""
     for suite in like_the_paper(rows):
         yield suite, rows[rows.suite == suite]

@@ -1,5 +1,7 @@
 """What FT-Classifier costs beside one evaluation, counted in multiplications (page 05b)."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -34,3 +36,8 @@ def extra_work(r: OpenSuite, shots: int, inputs: int, steps: int) -> Table:
         row |= {"encoding": 100 * 2 * samples / tested, "enough": 20 * samples}
         rows.append(row | {"training": 100 * head / (tested * one)})
     return Table(rows)
+
+
+def of_suites(tables: Iterable[Table]) -> Table:
+    """The rows of several suites, one below the other."""
+    return pd.concat(tables, ignore_index=True)

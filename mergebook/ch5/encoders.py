@@ -156,6 +156,12 @@ def best_settings(tried: Table) -> dict[tuple[str, str], tuple[float, float]]:
     return {(b.models, b.model): (b.keep, b.scale) for b in best.itertuples()}
 
 
+def scan_of_scales(tried: Table) -> Table:
+    """Validation accuracy in percent of task arithmetic, a row a suite, a column a scale."""
+    of = tried[tried.model == "task arithmetic"]
+    return of.pivot(index="suite", columns="scale", values="val").round(1)
+
+
 def encoders(
     r: OpenSuite,
     picked: Mapping[tuple[str, str], tuple[float, float]],

@@ -16,7 +16,7 @@ from mergehelpers import merge
 
 Table = pd.DataFrame
 FOUND = 10  # inputs that a search shows
-SCALES = (1.0, 3.0)  # of sums of task vectors of weak experts
+SHARE, SCALE = 0.1, 3.0  # of weak experts: how far they went, and what multiplies their sum
 
 
 def precision(z: Tensor, labels: Tensor, found: int = FOUND) -> float:
@@ -96,6 +96,6 @@ WEAK = Experiment(
 )
 
 
-def weak_keys(r: OpenSuite, share: float, inputs: int) -> list[Weak]:
-    """A key a task and scale."""
-    return [Weak(r.mark, t, share, scale, inputs) for t in r.suite.experts for scale in SCALES]
+def weak_keys(r: OpenSuite, inputs: int) -> list[Weak]:
+    """A key a task."""
+    return [Weak(r.mark, t, SHARE, SCALE, inputs) for t in r.suite.experts]
