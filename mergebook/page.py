@@ -176,9 +176,9 @@ class Page:
 
     `number` is the page's, such as `01d`; stored rows of Chapter 1 are in `book/studies/ch1/`, a
     file an experiment. Parameters named `device`, `study`, `recheck`, `workers`, `seed` and
-    `output` have their meaning everywhere. `suites` are those of the parameters `suite` and
-    `second_suite`, opened on the device. Raises `ValueError` for bad parameters, and for a suite
-    that lacks what the page needs, before any work.
+    `output` have their meaning everywhere. `suites` are those of the parameters `suite`,
+    `second_suite` and `third_suite`, opened on the device. Raises `ValueError` for bad parameters,
+    and for a suite that lacks what the page needs, before any work.
     """
 
     def __init__(self, number: str, namespace: Mapping[str, Any], **kinds):
@@ -194,7 +194,7 @@ class Page:
         pd.options.display.precision = 3
         pd.options.display.width = 140
         display(self.contract)
-        names = [self.given.get("suite", ""), self.given.get("second_suite", "")]
+        names = [self.given.get(n, "") for n in ("suite", "second_suite", "third_suite")]
         self.suites = [open_suite(name, self.device) for name in dict.fromkeys(names) if name]
         for r in self.suites:
             suites.require(r.suite, inputs=self.given.get("samples", 1))

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from mergebook.studies import fingerprint
-from mergehelpers import alignment, merge, mties, states
+from mergehelpers import alignment, merge, mties
 from mergehelpers import device as devices
 from mergehelpers.alignment import Head, Plan
 from mergehelpers.states import State
@@ -148,20 +148,6 @@ def merged(suite: Suite, method: str, setting: Sequence[float] = (), seed: int =
             suite.backbone, base, experts, inputs, keep, min(keep, 1 - keep) / 2, scale, "released"
         )[0]
     raise ValueError(f"method is {method!r}; allowed: {', '.join(METHODS)}")
-
-
-def untrained(suite: Suite, seed: int, scale: float = 0.3) -> State:
-    """A control: task arithmetic with shuffled task vectors.
-
-    Their entries are as large as the real ones and were never trained.
-    """
-    vectors = [
-        alignment.shuffled(states.task_vector(suite.base, expert), seed + number)
-        for number, expert in enumerate(suite.experts.values())
-    ]
-    return merge.task_arithmetic(
-        suite.base, [states.apply(suite.base, vector) for vector in vectors], scale
-    )
 
 
 class Bench:

@@ -16,15 +16,8 @@ RUNS = {
         {"05a-merges.csv", "05a-trained.csv", "05a-deployed.csv"},
     ),
     "05b-protocols": (
-        {
-            "second_suite": "",
-            "methods": ["weight averaging", "DARE"],
-            "shots": [1, 3],
-            "seeds": [0, 1],
-            "pool": 24,
-            "test_samples": 24,
-        },
-        {"05b-table1.csv", "05b-verdicts.csv", "05-protocols.json"},
+        {"second_suite": "", "shots": [1], "draws": 2, "pool": 24, "test_samples": 24},
+        {"05b-asked.csv", "05b-searched.csv", "answers-after-a-few-inputs.json"},
     ),
     "05c-rotation": (
         {
@@ -39,6 +32,21 @@ RUNS = {
             "control_steps": 2,
         },
         {"05c-apart.csv", "05c-maps.csv", "05c-turned.csv", "matrices-trained-by-answers.json"},
+    ),
+    "05f-leaks": (
+        {
+            "second_suite": "",
+            "inputs": 12,
+            "fewer": [6],
+            "long": [6, 12],
+            "pool": 24,
+            "test_samples": 24,
+        },
+        {"05f-leaked.csv", "repairs-on-halves.json"},
+    ),
+    "05g-controls": (
+        {"second_suite": "", "draws": 2, "inputs": 12, "pool": 24, "test_samples": 24},
+        {"05g-asked.csv", "05g-weak.csv", "merges-of-weak-experts.json"},
     ),
     "05d-vision": (
         {
@@ -95,20 +103,22 @@ def test_the_lesson_runs_on_it(suite):
         ("05a-definitions", {"scale": 0.0}, "scale is 0.0; allowed: a number above 0"),
         ("05a-definitions", {"samples": 500}, "samples is 500; allowed: a whole number from 8"),
         ("05e-printed", {"output": "/dev/null/x"}, "output is '/dev/null/x'"),
-        (
-            "05b-protocols",
-            {"protocol": "train"},
-            "protocol is 'train'; allowed: one of heldout, test",
-        ),
-        (
-            "05b-protocols",
-            {"methods": ["TIES", "soup"]},
-            r"methods is \['TIES', 'soup'\]; allowed: .*one of weight averaging, .*M-TIES",
-        ),
+        ("05b-protocols", {"draws": 1}, "draws is 1; allowed: a whole number from 2"),
         (
             "05b-protocols",
             {"suite": "mini8", "second_suite": "", "shots": [50]},
             "50 shots asked of the class '.*', which has .* samples",
+        ),
+        (
+            "05f-leaks",
+            {"suite": "mini8", "second_suite": "", "inputs": 300},
+            "300 inputs asked of each half of the test inputs of .*; allowed: up to 200",
+        ),
+        ("05g-controls", {"seed": -1}, "seed is -1; allowed: a whole number, 0 or more"),
+        (
+            "05d-vision",
+            {"methods": ["TIES", "soup"]},
+            r"methods is \['TIES', 'soup'\]; allowed: .*one of weight averaging, .*M-TIES",
         ),
         (
             "05c-rotation",
@@ -127,7 +137,7 @@ def test_the_lesson_runs_on_it(suite):
             "and there are 256 to draw from; allowed: up to 51",
         ),
         ("05d-vision", {"shots": 30}, "30 shots asked of the class '.*', which has .* samples"),
-        ("05b-protocols", {"suite": "mini9"}, "suite is 'mini9'; allowed: one of .*mini8"),
+        ("05g-controls", {"suite": "mini9"}, "suite is 'mini9'; allowed: one of .*mini8"),
     ],
 )
 def test_bad_settings_stop_it_before_any_work(page, bad, message):

@@ -144,16 +144,6 @@ def test_the_setting_with_the_best_validation_accuracy_is_chosen(bench, suite):
     assert bench.on_validation(suite.base) == pytest.approx(table["accuracy"].mean())
 
 
-def test_an_untrained_merge_moves_as_far_and_elsewhere(suite):
-    real = merge.task_arithmetic(suite.base, list(suite.experts.values())[:1], 0.3)
-    one = replace(suite, experts=dict(list(suite.experts.items())[:1]))
-    moved = [
-        states.task_vector(suite.base, state) for state in (real, protocols.untrained(one, seed=0))
-    ]
-    assert states.norm(moved[0]) == pytest.approx(states.norm(moved[1]), rel=1e-5)
-    assert abs(states.cosine(*moved)) < 0.2
-
-
 def test_the_mark_knows_the_heads(suite):
     task = suite.tasks["photos"]
     other = replace(

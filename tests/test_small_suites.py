@@ -17,8 +17,8 @@ LACKING = {
     "val": "00 05",
     "unlabelled": "01 01a 01d 01e 01g 01h 01i 02 02a 02b 02d 02e 02f 02g 02h 03e 03h "
     "03a 03b 03i 03j 03k 03l 03m 03n 03o 03p 03q 03r 03s 03t 04a 04b 04d 04g "
-    "04h 04i 04k 04l 04m 04n 04o 04q 05a 05c",
-    "train": "05b 05d",
+    "04h 04i 04k 04l 04m 04n 04o 04q 05a 05b 05c 05f 05g",
+    "train": "05d",
 }
 REFUSED = {page: LACKS.format(split) for split, own in LACKING.items() for page in own.split()} | {
     "03": "suite tiny has 2 experts; this needs 4 or more",

@@ -1,4 +1,4 @@
-"""The encoders that Chapter 5 looks at, by key: merges, the base, experts, second fine-tunings."""
+"""The encoders that Chapter 5 looks at, by key: merges, the base, experts, and controls."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ from mergebook import protocols
 from mergebook.experiments import Experiment, Tolerance
 from mergebook.page import OpenSuite, open_suite, opened
 from mergebook.protocols import EXPERT, Bench
-from mergehelpers import distil
+from mergehelpers import alignment, distil, merge
 from mergehelpers.alignment import Head
 from mergehelpers.states import State
 
 Table = pd.DataFrame
 BASE, AGAIN = "base", "fine-tuned again"
+# The base with the entries of each tensor dealt anew; the average of all experts but the task's.
+RANDOM, OTHERS = "random encoder", "experts of other tasks"
 # Merges, and the (keep, scale) to choose from by validation inputs. Frozen with the rows.
 GRIDS = {
     "weight averaging": [(0.0, 0.0)],
@@ -33,8 +35,8 @@ class Encoder:
     """What features depend on: a model of a suite, a task, and how many inputs of it.
 
     `keep` and `scale` are the settings of a merge, those that it has; `steps` are those of a
-    fine-tuning once more, with batches drawn by `seed`. `pool` training inputs are used, and
-    `inputs` test inputs.
+    fine-tuning once more, with batches drawn by `seed`, which also deals the random encoder.
+    `pool` training inputs are used, and `inputs` test inputs.
     """
 
     models: str
@@ -52,7 +54,9 @@ class Encoder:
         """The model's name on a bench."""
         merge = f"{self.model}, {self.keep:g}, {self.scale:g}"
         once_more = f"{self.model}, {self.task}, {self.steps}, {self.seed}"
-        return {BASE: BASE, EXPERT: EXPERT, AGAIN: once_more}.get(self.model, merge)
+        own = {BASE: BASE, EXPERT: EXPERT, AGAIN: once_more}
+        own |= {RANDOM: f"{RANDOM}, {self.seed}", OTHERS: f"{OTHERS}, {self.task}"}
+        return own.get(self.model, merge)
 
 
 class Views(NamedTuple):
@@ -93,7 +97,11 @@ def settings_of(key) -> tuple[float, ...]:
 
 
 def weights_of(key: Encoder, bench: Bench) -> State:
-    """The weights of a merge, or of the base fine-tuned once more under the expert's head."""
+    """The weights of a merge or a control, or the base fine-tuned again under the expert's head."""
+    if key.model == RANDOM:
+        return alignment.shuffled(bench.suite.base, key.seed)
+    if key.model == OTHERS:
+        return merge.average([e for t, e in bench.suite.experts.items() if t != key.task])
     if key.model != AGAIN:
         return protocols.merged(bench.suite, key.model, settings_of(key))
     own = bench.suite.task(key.task)
@@ -146,6 +154,12 @@ def best_settings(tried: Table) -> dict[tuple[str, str], tuple[float, float]]:
     """`{(models, method): (keep, scale)}`, the best on validation inputs; ties go to the first."""
     best = tried.loc[tried.groupby(["models", "model"], sort=False).val.idxmax()]
     return {(b.models, b.model): (b.keep, b.scale) for b in best.itertuples()}
+
+
+def scan_of_scales(tried: Table) -> Table:
+    """Validation accuracy in percent of task arithmetic, a row a suite, a column a scale."""
+    of = tried[tried.model == "task arithmetic"]
+    return of.pivot(index="suite", columns="scale", values="val").round(1)
 
 
 def encoders(
