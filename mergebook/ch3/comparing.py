@@ -63,19 +63,26 @@ class Trials:
         lower = [stepped(min(self.rates), False)] if t.learner == OWN.learner and t.tasks else []
         return sorted({*self.rates, *(v for v in lower if v >= FINEST)})
 
-    def searched(self, named: Mapping[str, Trial], by: str = "agree") -> dict[str, Trial]:
-        """Each trial at its best step size; of equal ones the smallest."""
-        rates, best = {name: self.first_rates(t) for name, t in named.items()}, {}
+    def searched(
+        self, named: Mapping[str, Trial], by: str = "agree", places: Sequence[Mapping] = ()
+    ) -> dict[str, Trial]:
+        """Each trial at its best step size; of equal ones the smallest.
+
+        `places` are the changes of a trial with which each step size is tried; without them, other
+        seeds.
+        """
         seeds = range(self.seed, self.seed + self.searches)
+        places, best = [*places] or [{"seed": s} for s in seeds], {}
+        rates = {name: self.first_rates(replace(t, **places[0])) for name, t in named.items()}
         while left := [name for name in named if name not in best]:
             tried = {
-                name: [replace(named[name], rate=v, seed=s) for v in rates[name] for s in seeds]
+                name: [replace(named[name], rate=v, **at) for v in rates[name] for at in places]
                 for name in left
             }
             table = self.rows([t for each in tried.values() for t in each])
             scores = iter(table[by])
             for name in left:
-                means = [np.mean([next(scores) for _ in seeds]) for _ in rates[name]]
+                means = [np.mean([next(scores) for _ in places]) for _ in rates[name]]
                 at = int(np.argmax(means))
                 further = {0: stepped(rates[name][0], False)}
                 further[len(means) - 1] = stepped(rates[name][-1], True)

@@ -37,24 +37,40 @@ def sets_of_tasks(r: OpenSuite, seed: int, sets: int) -> dict[int, list[str]]:
 
 @dataclass(frozen=True)
 class Growing:
-    """All methods on the same sets of tasks; learners at the step sizes of `methods`."""
+    """All methods on the same sets of tasks.
+
+    With all tasks, what learns has the step size of `methods`. With fewer it is searched by the
+    same rule on the first sets of that size, as many as the search has seeds.
+    """
 
     page: Page
     runs: Trials
     methods: Mapping[str, Trial]
     sets: Mapping[int, Sequence[str]]
 
+    def searched(self) -> dict[int, dict[str, Trial]]:
+        """What learns at its step size, by the number of tasks."""
+        named, found = {n: self.methods[n] for n in (*LEARNERS, *LEARNT_TOO)}, {}
+        for size, each in self.sets.items():
+            places = [
+                {"tasks": names, "seed": self.runs.seed + i}
+                for i, names in enumerate(each[: self.runs.searches])
+            ]
+            found[size] = self.runs.searched(named, places=places) if each[0] else named
+        return found
+
     def answers(self, inputs: int) -> Table:
-        """A row for each method, number of tasks and set: `what`, `tasks`, `set`, `right`."""
-        r, parts = self.runs.r, []
+        """A row a method, number of tasks and set: `size`, `set`, `what`, `rate`, `right`."""
+        r, parts, best = self.runs.r, [], self.searched()
         places = [(size, i, s) for size, each in self.sets.items() for i, s in enumerate(each)]
         index = pd.DataFrame(places, columns=["size", "set", "names"])
         for what in (*LEARNERS, *LEARNT_TOO):
             keys = [
-                replace(self.methods[what], tasks=names, seed=self.runs.seed + i)
-                for _, i, names in places
+                replace(best[size][what], tasks=names, seed=self.runs.seed + i)
+                for size, i, names in places
             ]
-            parts.append(index.assign(what=what, right=self.runs.rows(keys).right))
+            rows = self.runs.rows(keys)
+            parts.append(index.assign(what=what, rate=rows.rate, right=rows.right))
         for rule in PRINTED:
             keys = [Baseline(r.mark, rule, names, test_samples=inputs) for _, _, names in places]
             known = self.page.table(
@@ -90,7 +106,7 @@ def leads_by_count(answers: Table) -> Table:
                 else:
                     gaps = (wide[what] - wide[over])[size]
                     one, all_ = of_mean(gaps), widened(gaps, among)
-                rows.append((what, over, size, *one, all_.low, all_.high, size == max(sizes)))
+                rows.append((what, over, size, *one, all_.low, all_.high, True))
     columns = ["what", "over", "size", "value", "low", "high", "all_low", "all_high", "searched"]
     return pd.DataFrame(rows, columns=columns)
 
