@@ -202,6 +202,10 @@ def sweep(
     scheduler, such as `tcp://host:8786`, whose workers take the runs instead. Runs of `output` that
     are done are kept. Raises `SweepError` for what cannot begin.
     """
+    if jobs < 0:
+        raise SweepError(f"jobs is {jobs}; allowed: 0 for one a core, or more")
+    if limit is not None and not limit > 0:
+        raise SweepError(f"limit is {limit:g}; allowed: above 0, in seconds")
     combinations = read_grid(grid, page)
     source = page.read_text(encoding="utf-8")
     _claim(output, page, source)

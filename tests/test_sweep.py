@@ -127,6 +127,15 @@ def test_a_sweep_and_how_it_goes_on(page, grid, tmp_path, monkeypatch):
         sweep.sweep(page, small, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "bad, message", [({"jobs": -1}, "jobs is -1"), ({"limit": 0}, "limit is 0")]
+)
+def test_bad_settings_are_refused(page, grid, tmp_path, bad, message):
+    with pytest.raises(SweepError, match=f"{message}; allowed: "):
+        sweep.sweep(page, grid({"seed": 1}), tmp_path / "out", **bad)
+    assert not (tmp_path / "out").exists()
+
+
 def run_of(page, folder, limit=None, **parameters):
     return sweep.Run(page.read_text(), parameters, 1, limit, folder and str(folder))
 
