@@ -169,7 +169,8 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
     z, share = special.ndtri(0.975), hits / of
     middle = share + z**2 / (2 * of)
     half = z * np.sqrt(share * (1 - share) / of + (z / (2 * of)) ** 2)
-    return tuple(float(end / (1 + z**2 / of)) for end in (middle - half, middle + half))
+    low, high = (float(end / (1 + z**2 / of)) for end in (middle - half, middle + half))
+    return 0.0 if hits == 0 else low, 1.0 if hits == of else high  # these ends without rounding
 
 
 def accuracy(

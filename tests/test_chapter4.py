@@ -30,13 +30,7 @@ RUNS = {
     "04h": (SMALL | {"networks": ["vgg5"]}, {"04h-curves.csv"}),
     "04i": (
         FULL
-        | {
-            "known": ["vgg8"],
-            "networks": ["vgg5", "vgg5_bn"],
-            "starts": 2,
-            "models": 5,
-            "epochs": 1,
-        },
+        | {"known": ["vgg8"], "few": ["vgg5", "vgg5_bn"], "starts": 2, "models": 5, "epochs": 1},
         {"04i-changes.csv", "soups-and-ensembles.json"},
     ),
     "04j": ({"networks": ["ResNet18"], "images": 4}, {"04j-use.csv", "04j-making.csv"}),
@@ -84,7 +78,7 @@ BAD = {
     "04f": ({"output": "/dev/null/x"}, "output is '/dev/null/x'"),
     "04g": ({"study": "new"}, "study is 'new'; allowed: one of stored, full"),
     "04h": ({"factors": [1, 0]}, r"factors is \[1, 0\]; allowed: .* above 0"),
-    "04i": ({"networks": ["vit"]}, "networks is .*; allowed: .*vgg5"),
+    "04i": ({"few": ["vit"]}, "few is .*; allowed: .*vgg5"),
     "04j": ({"networks": ["vgg11"]}, "networks is .*; allowed: .*ResNet18"),
     "04k": (
         {"controls": ["two"]},

@@ -160,7 +160,7 @@ RANKS = Experiment(
     Ranked,
     ranks_alike,
     # Near ties may swap on another processor; another sample's ranks differ in the second digit.
-    {"correlation": Tolerance(absolute=0.002)}
+    {"correlation": Tolerance(relative=0.002)}
     | dict.fromkeys(("ranked", "draw", "layer"), Tolerance()),
 )
 

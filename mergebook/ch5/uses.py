@@ -48,7 +48,7 @@ SEARCHED = Experiment(
     1,
     Encoder,
     searched,
-    {"precision": Tolerance(0.2), "by_chance": Tolerance(1e-6)},
+    {"precision": Tolerance(0.04), "by_chance": Tolerance(1e-6)},
 )
 
 

@@ -369,7 +369,7 @@ def test_a_statistic_that_follows_the_trace_is_found():
         pd.DataFrame({"singular": [0.1], "random": [0.1], "other inputs": [0.1]}),
         table,
     )
-    assert outcome.holds and outcome.values["moved"] == pytest.approx(3, rel=0.3)
+    assert outcome.corrected and outcome.values["moved"] == pytest.approx(3, rel=0.3)
 
 
 def test_a_fit_to_all_statistics_finds_what_none_has_alone():

@@ -120,7 +120,7 @@ def bounded_by_experts(cells: Table, weak: Table) -> Outcome:
     over = int(((cells.before > cells.tuned) | (cells.after > cells.tuned)).sum())
 
     def right(text):
-        return [unpack_answers({"": text})[""][None].astype(float)]
+        return [unpack_answers({"": text})[""].reshape(1, -1).astype(float)]
 
     found = {
         other: [
