@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from html import escape
 from importlib.metadata import version
@@ -152,6 +152,7 @@ def _execute(run, folder):
     command = [sys.executable, "-m", "papermill", page, target, "-f", given]
     started, error = time.monotonic(), ""
     for _ in range(TRIES):
+        target.unlink(missing_ok=True)  # of an earlier try, whose error is not this one's
         try:
             done = subprocess.run(
                 [*command, "--kernel", "python3", "--no-progress-bar"],
@@ -208,8 +209,8 @@ def sweep(
         raise SweepError(f"limit is {limit:g}; allowed: above 0, in seconds")
     combinations = read_grid(grid, page)
     source = page.read_text(encoding="utf-8")
-    _claim(output, page, source)
     check(page, combinations)
+    _claim(output, page, source)
     cores = joblib.cpu_count()
     jobs = jobs or cores
     threads = max(1, cores // jobs)
@@ -218,7 +219,7 @@ def sweep(
     ready = [run for run in runs if _state(folder / run.name)["state"] == "done"]
     left = [run for run in runs if run not in ready]
     if not scheduler:
-        left = [Run(r.source, r.parameters, threads, limit, str(folder / r.name)) for r in left]
+        left = [replace(run, folder=str(folder / run.name)) for run in left]
     with (
         _engine(jobs, scheduler) as parallel,
         tqdm(total=len(runs), initial=len(ready), desc=page.stem, unit="run") as bar,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy import special
+from scipy.stats import binomtest, t
 from torch import Tensor
 from tqdm import tqdm
 
@@ -160,17 +160,8 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     if len(values) < 2:
         return float(values.mean()), float("nan")
     return float(values.mean()), float(
-        special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
+        t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
     )
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The ends of Wilson's 95 % interval for a share of `of` draws."""
-    z, share = special.ndtri(0.975), hits / of
-    middle = share + z**2 / (2 * of)
-    half = z * np.sqrt(share * (1 - share) / of + (z / (2 * of)) ** 2)
-    low, high = (float(end / (1 + z**2 / of)) for end in (middle - half, middle + half))
-    return 0.0 if hits == 0 else low, 1.0 if hits == of else high  # these ends without rounding
 
 
 def accuracy(
@@ -234,7 +225,7 @@ def accuracy(
             )
     rows = []
     for (name, task), hits in correct.items():
-        low, high = wilson(hits, sizes[task])
+        interval = binomtest(hits, sizes[task]).proportion_ci(method="wilson")
         rows.append(
             {
                 "model": name,
@@ -242,8 +233,8 @@ def accuracy(
                 "inputs": sizes[task],
                 "correct": hits,
                 "accuracy": 100 * hits / sizes[task],
-                "low": 100 * low,
-                "high": 100 * high,
+                "low": 100 * interval.low,
+                "high": 100 * interval.high,
                 "normalised": 100 * hits / own[task] if own.get(task) else float("nan"),
             }
         )
